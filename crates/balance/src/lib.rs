@@ -1,0 +1,1 @@
+//! Choosing an origin: policies, health, ejection, budgets, adaptive limits; pure

@@ -1,0 +1,1 @@
+//! Cache storage: memory and disk tiers, purge marks, fills shared by waiters

@@ -1,0 +1,1 @@
+//! Content coding: negotiation and streaming encoders

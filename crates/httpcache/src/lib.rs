@@ -1,0 +1,1 @@
+//! RFC 9111 as a pure state machine

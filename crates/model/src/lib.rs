@@ -1,0 +1,1 @@
+//! Documents, identifiers and limits: the vocabulary of configuration

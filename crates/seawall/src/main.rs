@@ -1,0 +1,2 @@
+//! The seawall binary: command line and supervisor
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pages the edge makes itself: errors, demo site
