@@ -1,1 +1,22 @@
-//! The one crate with unsafe code: file descriptors across exec, parent-death signals
+//! The one crate of the workspace with `unsafe`: descriptors that outlive an `exec`.
+//!
+//! Two things the supervisor and its children need cannot be said in safe Rust: running code between `fork` and
+//! `exec`, and taking ownership of a descriptor that arrived as a number. Both live here, behind functions that are
+//! safe to call with any argument. Everything else (`kill`, `waitpid`, `signalfd`, `execve`) is safe through `nix`.
+//!
+//! A descriptor keeps its **number** across the hand-over. Renumbering to 3, 4, 5… would need `dup2` in the forked
+//! child, where it can land on the pipe through which `std` reports a failed `exec`. The receiver is told the
+//! numbers in an environment variable instead (see `seawall::handover`).
+//!
+//! Close-on-exec is the mark that makes this sound: `std` sets it on every descriptor it opens, so a descriptor
+//! without it can only have been inherited. [`claim`] demands that it is clear and sets it, which makes a second claim
+//! of the same number fail.
+#![allow(unsafe_code)] // DESIGN R13: the one crate that may; every block below says why it is sound
+
+mod inherit;
+mod spawn;
+
+pub use inherit::{
+    ClaimError, claim, claim_file, claim_tcp_listener, claim_unix_listener, claim_unix_stream,
+};
+pub use spawn::{Lineage, exec, spawn};
