@@ -1,1 +1,32 @@
-//! Documents, identifiers and limits: the vocabulary of configuration
+//! Documents, identifiers and limits: the vocabulary of configuration.
+//!
+//! A [`Site`] is everything one edge serves, in plain structs with every default filled in: durations are
+//! [`std::time::Duration`], sizes are bytes, texts that mean something are parsed ([`OriginUrl`], [`HostPattern`],
+//! [`PathPattern`]). Nothing here reads a file or knows TOML; `seawall-snapshot` does, and is the only builder of a
+//! `Site` besides [`Site::single`].
+
+mod edge;
+mod host;
+pub mod limits;
+mod pattern;
+mod pool;
+mod problem;
+mod route;
+mod url;
+mod zone;
+
+pub use edge::{
+    AccessFormat, CacheSettings, Certificate, ClientIpHeader, Edge, Limits, LogSettings, ProxyProtocol,
+    ResolverSettings, Timeouts, Tls, TlsVersion,
+};
+pub use host::{HostFault, HostPattern, host_name};
+pub use limits::{LIMITS, Limit};
+pub use pattern::{NamePattern, PathPattern, PatternFault};
+pub use pool::{
+    Affinity, Concurrency, Ejection, HashKey, Monitor, MonitorKind, Origin, OriginTls, Policy, Pool,
+    PoolTimeouts, StatusFault, StatusRange,
+};
+pub use problem::{Problem, Severity};
+pub use route::{HeaderEdits, IgnoreQuery, Route, RouteCache};
+pub use url::{OriginUrl, Scheme, UrlFault};
+pub use zone::{Site, Zone};
