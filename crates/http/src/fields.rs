@@ -157,13 +157,15 @@ impl Fields {
             Some(n) => *n as usize - 1,
         };
         let rest = self.list.get(from..).unwrap_or(&[]);
-        rest.iter().filter(move |f| f.known == name && !f.gone).map(|f| slice(&self.bytes, f.value, f.value_len))
+        rest.iter()
+            .filter(move |f| f.known == name && !f.gone)
+            .map(|f| slice(&self.bytes, f.value, f.value_len))
     }
 
     /// The first value of any name, in any case.
     #[must_use]
-    pub fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
-        self.all_named(name).next()
+    pub fn get_named<'a>(&'a self, name: &[u8]) -> Option<&'a [u8]> {
+        self.iter().find(|(_, n, _)| n.eq_ignore_ascii_case(name)).map(|(_, _, v)| v)
     }
 
     /// Every value of any name, in any case, in order.
@@ -182,7 +184,9 @@ impl Fields {
     #[inline]
     fn append(&mut self, known: Known, name: &[u8], value: &[u8]) -> bool {
         let start = self.bytes.len();
-        let (Ok(name_len), true) = (u16::try_from(name.len()), self.list.len() < Self::MAX) else { return false };
+        let (Ok(name_len), true) = (u16::try_from(name.len()), self.list.len() < Self::MAX) else {
+            return false;
+        };
         if start + name.len() + value.len() > u32::MAX as usize {
             return false;
         }

@@ -163,9 +163,13 @@ mod tests {
 
     #[test]
     fn the_host_is_the_authority_without_its_port() {
-        for (authority, host) in
-            [("a.test", "a.test"), ("a.test:80", "a.test"), ("[::1]", "[::1]"), ("[::1]:8", "[::1]"), ("", "")]
-        {
+        for (authority, host) in [
+            ("a.test", "a.test"),
+            ("a.test:80", "a.test"),
+            ("[::1]", "[::1]"),
+            ("[::1]:8", "[::1]"),
+            ("", ""),
+        ] {
             let head = RequestHead { authority: authority.into(), ..Default::default() };
             assert_eq!(head.host(), host.as_bytes(), "{authority}");
         }

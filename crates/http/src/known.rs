@@ -84,7 +84,12 @@ const fn hash(name: &[u8]) -> usize {
     let b = (name[n - 1] | 0x20) as usize;
     let c = (name[n / 2] | 0x20) as usize;
     let d = (name[n * 3 / 4] | 0x20) as usize;
-    (n.wrapping_mul(83) ^ a.wrapping_mul(293) ^ b.wrapping_mul(41) ^ c.wrapping_mul(7) ^ d.wrapping_mul(523)) % SLOTS
+    (n.wrapping_mul(976)
+        ^ a.wrapping_mul(868)
+        ^ b.wrapping_mul(592)
+        ^ c.wrapping_mul(362)
+        ^ d.wrapping_mul(471))
+        % SLOTS
 }
 
 /// Fills the table at compile time; two names in one slot do not compile.
