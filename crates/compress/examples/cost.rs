@@ -1,33 +1,65 @@
 //! CPU per byte of every coding, for the choices in `Coding::DYNAMIC` and `Coding::STATIC`.
 //!
-//! `cargo run -p seawall-compress --example cost` (dependencies are optimised in the dev profile too).
+//! `cargo --config profile.dev.package.seawall-compress.opt-level=3 run -p seawall-compress --example cost [FILE]…`
+//! (dependencies are optimised in the dev profile, but Brotli's generic code is built here). Without files it makes up
+//! its own bodies.
 
 use seawall_compress::{Coding, Encoder, Pool, compress_whole};
 use std::time::Instant;
 
 fn main() {
     println!(
-        "{:<10} {:>8} {:<6} {:>11} {:>10} {:>10} {:>7}",
+        "{:<20} {:>8} {:<6} {:>11} {:>10} {:>10} {:>7}",
         "body", "bytes", "coding", "way", "µs", "ns/byte", "ratio"
     );
-    for bytes in [1_000usize, 10_000, 100_000, 1_000_000] {
-        for (name, body) in [("json", json(bytes)), ("html", html(bytes))] {
-            for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
-                let mut pool = Pool::new();
-                row(name, &body, coding, "pooled", || {
-                    let mut encoder = pool.take(coding, None).ok()?;
-                    let out = encode(&mut encoder, &body);
-                    pool.put(encoder);
-                    out
-                });
-                row(name, &body, coding, "new", || encode(&mut Encoder::new(coding, None).ok()?, &body));
-                row(name, &body, coding, "new, hint", || {
-                    encode(&mut Encoder::new(coding, Some(body.len() as u64)).ok()?, &body)
-                });
-                row(name, &body, coding, "whole", || compress_whole(&body, coding).ok());
-            }
+    let mut bodies: Vec<(String, Vec<u8>)> = std::env::args()
+        .skip(1)
+        .filter_map(|path| Some((path.rsplit('/').next()?.into(), std::fs::read(&path).ok()?)))
+        .collect();
+    if bodies.is_empty() {
+        for bytes in [1_000, 10_000, 100_000, 1_000_000] {
+            bodies.extend([("json".into(), json(bytes)), ("html".into(), html(bytes))]);
         }
     }
+    for (name, body) in bodies {
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            let mut pool = Pool::new();
+            row(&name, &body, coding, "pooled", || {
+                let mut encoder = pool.take(coding).ok()?;
+                let out = encode(&mut encoder, &body);
+                pool.put(encoder);
+                out
+            });
+            row(&name, &body, coding, "new", || encode(&mut Encoder::new(coding).ok()?, &body));
+            row(&name, &body, coding, "whole", || compress_whole(&body, coding).ok());
+        }
+    }
+    memory();
+}
+
+/// Resident memory of one encoder in the middle of a long body.
+fn memory() {
+    const MANY: usize = 32;
+    let body = html(1_000_000);
+    for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+        let before = resident_kib();
+        let mut held = Vec::with_capacity(MANY);
+        for _ in 0..MANY {
+            if let Ok(mut encoder) = Encoder::new(coding) {
+                body.chunks(16 << 10).for_each(|chunk| {
+                    let _ = encoder.write(chunk, &mut Vec::new());
+                });
+                held.push(encoder);
+            }
+        }
+        println!("{:<6} {} KiB an encoder", coding.name(), (resident_kib() - before) / MANY as u64);
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or("");
+    line.trim().split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 fn encode(encoder: &mut Encoder, body: &[u8]) -> Option<Vec<u8>> {
@@ -50,7 +82,7 @@ fn row(name: &str, body: &[u8], coding: Coding, way: &str, mut run: impl FnMut()
         })
         .fold(f64::MAX, f64::min);
     println!(
-        "{name:<10} {:>8} {:<6} {way:>11} {:>10.1} {:>10.2} {:>6.1}%",
+        "{name:<20.20} {:>8} {:<6} {way:>11} {:>10.1} {:>10.2} {:>6.1}%",
         body.len(),
         coding.name(),
         best * 1e6,

@@ -88,6 +88,7 @@ pub fn eligible(request: &RequestHead, response: &ResponseHead, body_len: Option
 }
 
 /// The coding this response gets: [`eligible`] and [`negotiate`] in one, with the shortest length of each coding.
+/// `available` stands in the order we prefer; long-lived streams ([`flushes_each_chunk`]) get [`Coding::STREAM`] instead.
 #[must_use]
 pub fn choose(
     request: &RequestHead,
@@ -98,6 +99,7 @@ pub fn choose(
     if !request.fields.has(Known::AcceptEncoding) || !eligible(request, response, body_len) {
         return None;
     }
+    let available = if flushes_each_chunk(response) { Coding::STREAM } else { available };
     negotiate(request.fields.all(Known::AcceptEncoding), available)
         .filter(|coding| body_len.is_none_or(|n| n >= coding.min_body_bytes()))
 }
@@ -229,6 +231,14 @@ mod tests {
             Some(Coding::Gzip)
         );
         assert_eq!(choose(&request(&[]), &html, None, Coding::STATIC), None);
+    }
+
+    #[test]
+    fn event_streams_get_the_encoder_with_the_least_memory() {
+        let events = response(200, &[("Content-Type", "text/event-stream")]);
+        let chrome = request(&[("Accept-Encoding", "gzip, deflate, br, zstd")]);
+        assert_eq!(choose(&chrome, &events, None, Coding::DYNAMIC), Some(Coding::Gzip));
+        assert_eq!(choose(&request(&[("Accept-Encoding", "zstd")]), &events, None, Coding::DYNAMIC), None);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use zstd::zstd_safe::{CCtx, InBuffer, ResetDirective};
 const GZIP_LEVEL: u32 = 5;
 /// Window of gzip, as a power of two: the format's largest, and 32 KiB only.
 const GZIP_WINDOW: u8 = 15;
-/// Quality of Brotli on the way: the highest that keeps pace with gzip.
+/// Quality of Brotli on the way: about gzip's size at twice its cost; below it is larger than gzip.
 const BROTLI_QUALITY: u32 = 4;
-/// Window of Brotli on the way, as a power of two: 256 KiB holds nearly every page, at 1.2 MiB an encoder.
+/// Window of Brotli on the way, as a power of two: 256 KiB holds nearly every page.
 const BROTLI_WINDOW: u32 = 18;
 /// Level of Zstandard on the way: its own default.
 const ZSTD_LEVEL: i32 = 3;
@@ -30,7 +30,8 @@ const ZSTD_WHOLE_LEVEL: i32 = 9;
 /// Window for bodies that will be kept, as a power of two: as long as the longest of them.
 const WHOLE_WINDOW: u32 = 20;
 
-/// Longest body [`compress_whole`] takes, in bytes: 1 MiB keeps a worker busy for about a tenth of a second at worst.
+/// Longest body [`compress_whole`] takes, in bytes: 1 MiB keeps a worker busy for about 50 ms at worst, with
+/// gzip and Brotli; callers with a shorter patience set a lower limit of their own.
 pub const WHOLE_MAX_BYTES: usize = 1 << 20;
 
 /// Room made in the output before each step, in bytes.
@@ -53,8 +54,7 @@ pub enum EncodeError {
 /// Encodes one body as it comes.
 ///
 /// Output is appended to the caller's vector. Memory is bounded by the windows above whatever the length of the body:
-/// about 270 KiB for gzip, 1.6 MiB for Brotli and 1.3 MiB for Zstandard, less for short bodies of known length. Each
-/// call appends at most what it was given plus what was held back, plus a few bytes of framing.
+/// about 0.3 MiB for gzip, 3.6 MiB for Brotli and 1.4 MiB for Zstandard (`examples/cost.rs` measures it). Each call appends at most what it was given plus what was held back, plus a few bytes of framing.
 pub struct Encoder {
     inner: Inner,
     finished: bool,
@@ -67,17 +67,16 @@ enum Inner {
 }
 
 impl Encoder {
-    /// An encoder for one body. `length_hint` is the length of the body in bytes where it is known: it sizes tables and
-    /// need not be right.
+    /// An encoder for one body. Prefer [`crate::Pool::take`].
     ///
     /// # Errors
     /// [`EncodeError::Codec`] when there is no memory for it.
-    pub fn new(coding: Coding, length_hint: Option<u64>) -> Result<Self, EncodeError> {
+    pub fn new(coding: Coding) -> Result<Self, EncodeError> {
         let inner = match coding {
             Coding::Gzip => {
                 Inner::Gzip(Box::new(Compress::new_gzip(Compression::new(GZIP_LEVEL), GZIP_WINDOW)))
             }
-            Coding::Brotli => Inner::Brotli(Box::new(brotli_state(length_hint))),
+            Coding::Brotli => Inner::Brotli(Box::new(brotli_state())),
             Coding::Zstd => {
                 let mut context = CCtx::try_create().ok_or(EncodeError::Codec("zstd"))?;
                 set_zstd(&mut context, ZSTD_LEVEL, ZSTD_WINDOW)?;
@@ -298,10 +297,9 @@ fn set_zstd(context: &mut CCtx<'_>, level: i32, window: u32) -> Result<(), Encod
     Ok(())
 }
 
-fn brotli_state(length_hint: Option<u64>) -> BrotliEncoderStateStruct<StandardAlloc> {
+fn brotli_state() -> BrotliEncoderStateStruct<StandardAlloc> {
     let mut state = BrotliEncoderStateStruct::new(StandardAlloc::default());
-    let window = length_hint.map_or(BROTLI_WINDOW, |n| (64 - n.leading_zeros()).clamp(10, BROTLI_WINDOW));
     state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, BROTLI_QUALITY);
-    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window);
+    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW);
     state
 }

@@ -10,7 +10,7 @@ const DIGESTS: [&[u8]; 4] = [b"Content-Digest", b"Repr-Digest", b"Digest", b"Con
 ///
 /// Adds `Content-Encoding` and `Vary: Accept-Encoding`, weakens a strong ETag (the bytes differ, the meaning does not:
 /// RFC 9110 §8.8.1), and drops `Content-Length`, `Accept-Ranges` and digests. Framing is the caller's. Returns false, and
-/// leaves the head as it was, when it has no room for the fields; then send the body as it is.
+/// changes nothing but `Vary`, when the head has no room for the fields; then send the body as it is.
 #[must_use]
 pub fn apply_headers(response: &mut ResponseHead, coding: Coding) -> bool {
     let fields = &mut response.fields;

@@ -119,7 +119,7 @@ mod tests {
     fn weights_decide_and_our_order_breaks_ties() {
         for (value, coding) in [
             ("gzip, deflate, br, zstd", Some(Zstd)),
-            ("gzip, deflate, br", Some(Brotli)),
+            ("gzip, deflate, br", Some(Gzip)),
             ("gzip", Some(Gzip)),
             ("GZIP", Some(Gzip)),
             ("x-gzip", Some(Gzip)),
@@ -141,7 +141,7 @@ mod tests {
         for (value, coding) in [
             ("*", Some(Zstd)),
             ("*;q=0", None),
-            ("zstd;q=0, *", Some(Brotli)),
+            ("zstd;q=0, *", Some(Gzip)),
             ("gzip;q=0.5, *;q=0.1", Some(Gzip)),
             ("gzip;q=0.5, *;q=0", Some(Gzip)),
             ("identity;q=0, *;q=0.1", Some(Zstd)),
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn several_fields_are_one_list_and_none_means_plain() {
-        assert_eq!(negotiate([&b"gzip"[..], b"br"], Coding::DYNAMIC), Some(Brotli));
+        assert_eq!(negotiate([&b"gzip"[..], b"br"], Coding::STATIC), Some(Brotli));
         assert_eq!(negotiate([], Coding::DYNAMIC), None);
         assert_eq!(negotiate([&b"br, zstd"[..]], &[Gzip]), None);
         assert_eq!(negotiate([&b"br, zstd"[..]], Coding::STATIC), Some(Brotli));

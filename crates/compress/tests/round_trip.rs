@@ -51,10 +51,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..Default::default() })]
 
     #[test]
-    fn chunks_and_flushes_in_any_order_decode_to_what_was_written(chunks in chunks(), hint in any::<bool>()) {
-        let total: u64 = chunks.iter().map(|(c, _)| c.len() as u64).sum();
+    fn chunks_and_flushes_in_any_order_decode_to_what_was_written(chunks in chunks()) {
         for coding in ALL {
-            let mut encoder = Encoder::new(coding, hint.then_some(total)).unwrap();
+            let mut encoder = Encoder::new(coding).unwrap();
             let (mut plain, mut coded) = (Vec::new(), Vec::new());
             for (chunk, flush) in &chunks {
                 plain.extend_from_slice(chunk);
@@ -84,7 +83,7 @@ proptest! {
 fn a_long_body_in_small_chunks_decodes_and_shrinks() {
     let body = page(3_000_000);
     for coding in ALL {
-        let mut encoder = Encoder::new(coding, None).unwrap();
+        let mut encoder = Encoder::new(coding).unwrap();
         let mut coded = Vec::new();
         for chunk in body.chunks(1400) {
             encoder.write(chunk, &mut coded).unwrap();
@@ -99,30 +98,16 @@ fn a_long_body_in_small_chunks_decodes_and_shrinks() {
 fn an_empty_body_is_a_valid_coding_of_nothing() {
     for coding in ALL {
         let mut coded = Vec::new();
-        Encoder::new(coding, Some(0)).unwrap().finish(&mut coded).unwrap();
+        Encoder::new(coding).unwrap().finish(&mut coded).unwrap();
         assert_eq!(decode(coding, &coded), (Vec::new(), true), "{coding:?}");
         assert_eq!(decode(coding, &compress_whole(&[], coding).unwrap()), (Vec::new(), true), "{coding:?}");
     }
 }
 
 #[test]
-fn a_wrong_length_hint_does_no_harm() {
-    let body = page(100_000);
-    for coding in ALL {
-        for hint in [0, 1, 5_000, u64::MAX] {
-            let mut encoder = Encoder::new(coding, Some(hint)).unwrap();
-            let mut coded = Vec::new();
-            encoder.write(&body, &mut coded).unwrap();
-            encoder.finish(&mut coded).unwrap();
-            assert!(decode(coding, &coded) == (body.clone(), true), "{coding:?} {hint}");
-        }
-    }
-}
-
-#[test]
 fn flushing_with_nothing_held_back_adds_next_to_nothing() {
     for coding in ALL {
-        let mut encoder = Encoder::new(coding, None).unwrap();
+        let mut encoder = Encoder::new(coding).unwrap();
         let mut coded = Vec::new();
         encoder.write(b"data: 1\n\n", &mut coded).unwrap();
         encoder.flush(&mut coded).unwrap();
@@ -143,7 +128,7 @@ fn flushing_with_nothing_held_back_adds_next_to_nothing() {
 #[test]
 fn nothing_is_taken_after_the_end() {
     for coding in ALL {
-        let mut encoder = Encoder::new(coding, None).unwrap();
+        let mut encoder = Encoder::new(coding).unwrap();
         let mut coded = Vec::new();
         encoder.finish(&mut coded).unwrap();
         let end = coded.len();
@@ -160,7 +145,7 @@ fn an_encoder_from_the_pool_remembers_nothing_of_the_last_body() {
     for coding in ALL {
         for round in 0..4 {
             // Every other body is broken off in the middle, as when a client goes away.
-            let mut encoder = pool.take(coding, None).unwrap();
+            let mut encoder = pool.take(coding).unwrap();
             let body = page(1000 + round * 5000);
             let mut coded = Vec::new();
             encoder.write(&body, &mut coded).unwrap();
@@ -170,7 +155,7 @@ fn an_encoder_from_the_pool_remembers_nothing_of_the_last_body() {
             }
             pool.put(encoder);
         }
-        let many: Vec<_> = (0..2 * POOL_MAX_IDLE).map(|_| pool.take(coding, None).unwrap()).collect();
+        let many: Vec<_> = (0..2 * POOL_MAX_IDLE).map(|_| pool.take(coding).unwrap()).collect();
         many.into_iter().for_each(|e| pool.put(e));
     }
 }
