@@ -1,0 +1,183 @@
+//! TLS towards clients: the handshake, and what it agreed on.
+//!
+//! Full handshakes are the dearest thing a client can ask for, so their cost is kept down: suites on SHA-256 first, one
+//! ticket instead of two, no table of sessions, P-256 keys preferred when a name has several certificates.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::{Acceptor as HelloAcceptor, NoServerSessionStorage};
+use rustls::{HandshakeKind, NamedGroup, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::certs::CertStore;
+use super::names;
+use super::tickets::TicketKeys;
+
+/// TLS 1.3 tickets sent after a full handshake. One resumes one connection, and each resumption brings the next. Two
+/// (rustls' default) serve clients that open several connections at once, which HTTP/2 made rare.
+pub const TICKETS: usize = 1;
+
+/// Most tickets a client can ask for (RFC 9149): browsers that open several connections say so.
+pub const TICKETS_MAX: usize = 4;
+
+/// Lowest version accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+/// The application protocol agreed on (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1`, also where the client offered nothing.
+    Http1,
+    /// `h2`
+    Http2,
+}
+
+/// What a handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// The host the client named, lower case.
+    pub sni: Option<Box<str>>,
+    /// Protocol to speak.
+    pub alpn: Alpn,
+    /// `TLSv1.3`, as in the log field `ClientSSLProtocol`.
+    pub version: &'static str,
+    /// `AEAD-AES128-GCM-SHA256`, as in the log field `ClientSSLCipher`.
+    pub cipher: &'static str,
+    /// Key exchange group; none for resumption in TLS 1.2.
+    pub group: Option<NamedGroup>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The client took longer than it was given.
+    #[error("the client did not finish the TLS handshake in time")]
+    Timeout,
+    /// The client closed or reset the connection.
+    #[error("the client left during the TLS handshake: {0}")]
+    Gone(io::Error),
+    /// The client speaks no TLS, an unsupported version, or broke the protocol; or there is no certificate for it.
+    #[error("TLS handshake: {0}")]
+    Protocol(rustls::Error),
+    /// Anything else of the socket.
+    #[error("TLS handshake: {0}")]
+    Io(io::Error),
+}
+
+/// Accepts TLS connections. Shared by all workers; made anew when the settings change.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    with_h2: Arc<ServerConfig>,
+    only_h1: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// An acceptor over the store and the ticket keys.
+    ///
+    /// # Errors
+    /// The algorithms built in do not fit the versions; cannot happen with [`super::provider`].
+    pub fn new(
+        certs: Arc<CertStore>,
+        tickets: Arc<TicketKeys>,
+        min_version: MinVersion,
+    ) -> Result<Acceptor, rustls::Error> {
+        let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            MinVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let mut config = ServerConfig::builder_with_provider(super::provider().clone())
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_cert_resolver(certs);
+        config.ignore_client_order = true;
+        config.ticketer = tickets;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = TICKETS;
+        config.max_tls13_tickets = TICKETS_MAX;
+        config.max_early_data_size = 0; // 0-RTT can be replayed
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let only_h1 = Arc::new(config.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Acceptor { with_h2: Arc::new(config), only_h1 })
+    }
+
+    /// Completes the handshake within `limit`. `http2` says whether the host (lower case) may be spoken to in HTTP/2.
+    ///
+    /// # Errors
+    /// The client's fault nearly always; nothing to log above debug level.
+    pub async fn accept<IO>(
+        &self,
+        stream: IO,
+        limit: Duration,
+        http2: impl FnOnce(Option<&str>) -> bool,
+    ) -> Result<(TlsStream<IO>, TlsInfo), AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let handshake = async {
+            let start = LazyConfigAcceptor::new(HelloAcceptor::default(), stream).await?;
+            let h2 = match start.client_hello().server_name() {
+                Some(host) if host.bytes().any(|b| b.is_ascii_uppercase()) => {
+                    http2(Some(&host.to_ascii_lowercase()))
+                }
+                host => http2(host),
+            };
+            let config = if h2 { &self.with_h2 } else { &self.only_h1 };
+            start.into_stream(Arc::clone(config)).await
+        };
+        match timeout(limit, handshake).await {
+            Err(_) => Err(AcceptError::Timeout),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(stream)) => {
+                let info = TlsInfo::of(stream.get_ref().1);
+                Ok((stream, info))
+            }
+        }
+    }
+}
+
+impl TlsInfo {
+    /// What a finished handshake agreed on.
+    #[must_use]
+    pub fn of(connection: &rustls::ServerConnection) -> TlsInfo {
+        let alpn = match connection.alpn_protocol() {
+            Some(b"h2") => Alpn::Http2,
+            _ => Alpn::Http1,
+        };
+        TlsInfo {
+            sni: connection.server_name().map(|host| host.to_ascii_lowercase().into_boxed_str()),
+            alpn,
+            version: connection.protocol_version().map_or("none", names::version),
+            cipher: connection.negotiated_cipher_suite().map_or("none", |suite| names::cipher(suite.suite())),
+            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+}
+
+impl From<io::Error> for AcceptError {
+    fn from(error: io::Error) -> AcceptError {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        if let Some(fault) = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+            return AcceptError::Protocol(fault.clone());
+        }
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => AcceptError::Gone(error),
+            _ => AcceptError::Io(error),
+        }
+    }
+}
