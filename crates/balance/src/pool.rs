@@ -1,0 +1,349 @@
+//! A pool: members, their shared state, and what is counted for each request.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::admission::{Connection, Load, Outcome, Refused, Ticket, Why, give, take};
+use crate::budget::Budget;
+use crate::concurrency::Limiter;
+use crate::hash::{mix, next_random, stable_hash, token_text};
+use crate::health::{Change, Health, Standing};
+use crate::rotation::{Rotation, TIERS};
+use crate::settings::{Member, Settings, SettingsError};
+use crate::snapshot::{MemberSnapshot, PoolSnapshot};
+
+/// The state of a member, which outlives the pools it is configured in.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) load: Load,
+    pub(crate) health: Health,
+    pub(crate) limiter: Limiter,
+}
+
+pub(crate) struct Entry {
+    pub(crate) config: Member,
+    pub(crate) name_hash: u64,
+    pub(crate) token: u64,
+    token_text: String,
+    pub(crate) state: Arc<State>,
+}
+
+/// One group of origins, shared by all workers. See the [crate](crate) for the way of a request through it.
+pub struct Pool {
+    pub(crate) settings: Settings,
+    pub(crate) entries: Box<[Entry]>,
+    /// Ordinary members and backups of weight above 0, as sets.
+    pub(crate) tiers: [u64; TIERS],
+    pub(crate) rotation: Rotation,
+    budget: Arc<Budget>,
+    panic_picks: AtomicU64,
+    /// Held while ejecting, so that two ejections at once cannot put more out than allowed.
+    ejecting: Mutex<()>,
+}
+
+impl Pool {
+    /// Makes a pool whose members are all live.
+    ///
+    /// # Errors
+    /// A fault in the configuration; see [`Settings::check`].
+    pub fn new(settings: Settings, members: Vec<Member>) -> Result<Self, SettingsError> {
+        settings.check(&members)?;
+        let rotation = Rotation::new(&members);
+        let salt = mix(settings.affinity_salt);
+        let entries: Box<[Entry]> = members
+            .into_iter()
+            .map(|config| {
+                let name_hash = stable_hash(config.name.as_bytes());
+                let token = mix(name_hash ^ salt);
+                Entry { config, name_hash, token, token_text: token_text(token), state: Arc::default() }
+            })
+            .collect();
+        let mut tiers = [0; TIERS];
+        for (index, entry) in entries.iter().enumerate() {
+            if entry.config.weight > 0
+                && let Some(tier) = tiers.get_mut(usize::from(entry.config.backup))
+            {
+                *tier |= 1 << index;
+            }
+        }
+        let pool = Self {
+            settings,
+            entries,
+            tiers,
+            rotation,
+            budget: Arc::default(),
+            panic_picks: AtomicU64::new(0),
+            ejecting: Mutex::new(()),
+        };
+        pool.bound_limits();
+        Ok(pool)
+    }
+
+    /// Takes over from the pool this one replaces: members of the same name share health, learned limits, counts and
+    /// requests in flight with it from now on. To be called before the new pool is used.
+    pub fn adopt(&mut self, old: &Self) {
+        self.budget = Arc::clone(&old.budget);
+        self.panic_picks.store(old.panic_picks.load(Relaxed), Relaxed);
+        for entry in &mut self.entries {
+            if let Some(past) = old.entries.iter().find(|past| past.config.name == entry.config.name) {
+                entry.state = Arc::clone(&past.state);
+                if self.settings.ejection.is_none() {
+                    entry.state.health.pardon();
+                }
+                if self.settings.monitor.is_none() {
+                    entry.state.health.unmonitor();
+                }
+            }
+        }
+        self.bound_limits();
+    }
+
+    /// Number of members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Never: a pool has at least one member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Settings as given.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Configuration of a member.
+    #[must_use]
+    pub fn member(&self, member: usize) -> Option<&Member> {
+        self.entries.get(member).map(|entry| &entry.config)
+    }
+
+    /// Cookie value that ties a client to `member`: 16 hexadecimal digits which say nothing about the origin.
+    #[must_use]
+    pub fn affinity_token(&self, member: usize) -> &str {
+        self.entries.get(member).map_or("", |entry| &entry.token_text)
+    }
+
+    /// Admits a request to `member`, or refuses it at once. Counts as an attempt for the retry budget either way.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn begin(self: &Arc<Self>, member: usize, now_ms: u64) -> Result<Ticket, Refused> {
+        self.budget.attempt(now_ms);
+        let Some(entry) = self.entries.get(member) else {
+            return Err(Refused { retry_after_s: 1, why: Why::NoSuchMember });
+        };
+        let load = &entry.state.load;
+        if !take(&load.outstanding, entry.config.max_connections) {
+            return Err(refuse(entry, Why::Connections));
+        }
+        if !entry.state.limiter.admit(self.settings.concurrency.as_ref(), now_ms) {
+            give(&load.outstanding);
+            return Err(refuse(entry, Why::Concurrency));
+        }
+        load.requests.fetch_add(1, Relaxed);
+        Ok(Ticket::new(Arc::clone(self), member, now_ms))
+    }
+
+    /// Counts a new connection to `member`. Never refuses: [`Pool::begin`] has bounded what is in use, and
+    /// [`Connection::may_idle`] bounds what is kept.
+    pub fn connected(self: &Arc<Self>, member: usize) -> Connection {
+        if let Some(entry) = self.entries.get(member) {
+            entry.state.load.connections.fetch_add(1, Relaxed);
+        }
+        Connection::new(Arc::clone(self), member)
+    }
+
+    /// Takes one retry from the pool's budget; `false`: do not retry.
+    #[must_use]
+    pub fn may_retry(&self, now_ms: u64) -> bool {
+        self.budget.withdraw(&self.settings.retry, now_ms)
+    }
+
+    /// Takes the right to send the next probe to `member`, if one is due. Any number of workers may ask as often as
+    /// they like (once a second suffices); exactly one is told yes. `false` without a monitor.
+    #[must_use]
+    pub fn claim_probe(&self, member: usize, now_ms: u64, rnd: u64) -> bool {
+        match (self.entries.get(member), &self.settings.monitor) {
+            (Some(entry), Some(monitor)) => entry.state.health.claim_probe(monitor, now_ms, rnd),
+            _ => false,
+        }
+    }
+
+    /// When the next probe of any member is due, for a timer; `None` without a monitor.
+    #[must_use]
+    pub fn next_probe_ms(&self) -> Option<u64> {
+        self.settings.monitor.as_ref()?;
+        self.entries.iter().map(|entry| entry.state.health.next_probe_ms()).min()
+    }
+
+    /// Takes in the answer to a probe; no answer in time is `false`. Answers a change, to be logged.
+    pub fn probe_result(&self, member: usize, ok: bool) -> Option<Change> {
+        let entry = self.entries.get(member)?;
+        entry.state.health.probed(self.settings.monitor.as_ref()?, ok)
+    }
+
+    /// What `member` is good for.
+    #[must_use]
+    pub fn standing(&self, member: usize, now_ms: u64) -> Option<Standing> {
+        Some(self.entries.get(member)?.state.health.standing(now_ms))
+    }
+
+    /// The state at this moment.
+    #[must_use]
+    pub fn snapshot(&self, now_ms: u64) -> PoolSnapshot {
+        PoolSnapshot {
+            members: self.entries.iter().map(|entry| self.member_snapshot(entry, now_ms)).collect(),
+            retries_allowed: self.budget.allowed(),
+            retries_denied: self.budget.denied(),
+            panic_picks: self.panic_picks.load(Relaxed),
+        }
+    }
+
+    fn member_snapshot(&self, entry: &Entry, now_ms: u64) -> MemberSnapshot {
+        let State { load, health, limiter } = &*entry.state;
+        MemberSnapshot {
+            name: entry.config.name.clone(),
+            weight: entry.config.weight,
+            backup: entry.config.backup,
+            standing: health.standing(now_ms),
+            ejected_until_ms: health.ejected_until_ms(),
+            outstanding: load.outstanding.load(Relaxed),
+            awaiting: limiter.awaiting(),
+            pending: load.pending.load(Relaxed),
+            connections: load.connections.load(Relaxed),
+            max_connections: entry.config.max_connections,
+            limit: self.settings.concurrency.is_some().then(|| limiter.limit()),
+            requests: load.requests.load(Relaxed),
+            refused: load.refused.load(Relaxed),
+            outcomes: std::array::from_fn(|index| {
+                load.outcomes.get(index).map_or(0, |count| count.load(Relaxed))
+            }),
+            ejections: health.ejections(),
+            probes: health.probes(),
+        }
+    }
+
+    fn bound_limits(&self) {
+        if let Some(concurrency) = &self.settings.concurrency {
+            for entry in &self.entries {
+                entry.state.limiter.bound(concurrency);
+            }
+        }
+    }
+}
+
+/// What tickets, connections and picks tell the pool.
+impl Pool {
+    pub(crate) fn answered(&self, member: usize, now_ms: u64, elapsed_us: u64, status: u16) {
+        if let Some(entry) = self.entries.get(member) {
+            let limiter = &entry.state.limiter;
+            if status == 429 || (status >= 500 && status != 503) {
+                limiter.leave();
+            } else {
+                limiter.answered(self.settings.concurrency.as_ref(), now_ms, elapsed_us, status == 503);
+            }
+        }
+    }
+
+    pub(crate) fn unanswered(&self, member: usize, now_ms: u64, outcome: Outcome) {
+        if let Some(entry) = self.entries.get(member) {
+            if outcome == Outcome::Timeout {
+                entry.state.limiter.answered(self.settings.concurrency.as_ref(), now_ms, 0, true);
+            } else {
+                entry.state.limiter.leave();
+            }
+        }
+    }
+
+    pub(crate) fn abandoned(&self, member: usize) {
+        if let Some(entry) = self.entries.get(member) {
+            entry.state.limiter.leave();
+        }
+    }
+
+    pub(crate) fn finished(
+        &self,
+        member: usize,
+        began_ms: u64,
+        now_ms: u64,
+        outcome: Outcome,
+    ) -> Option<Change> {
+        let entry = self.entries.get(member)?;
+        entry.state.load.count(outcome);
+        let settings = self.settings.ejection.as_ref()?;
+        let failed = match outcome {
+            Outcome::Ok => false,
+            Outcome::ConnectFailed | Outcome::Timeout | Outcome::BadResponse => true,
+            Outcome::Status5xx => settings.status_5xx,
+            Outcome::ClientGone => return None,
+        };
+        if !failed {
+            return entry.state.health.succeeded(began_ms, now_ms);
+        }
+        if entry.state.health.failed(settings, began_ms, now_ms) { self.eject(entry, now_ms) } else { None }
+    }
+
+    fn eject(&self, entry: &Entry, now_ms: u64) -> Option<Change> {
+        let settings = self.settings.ejection.as_ref()?;
+        let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self
+            .entries
+            .iter()
+            .filter(|other| !Arc::ptr_eq(&other.state, &entry.state) && other.state.health.is_ejected());
+        let out = others.count().saturating_add(1);
+        if out * 100 > self.entries.len() * settings.max_percent as usize {
+            return None;
+        }
+        if entry.state.health.standing(now_ms) == Standing::Ejected {
+            return None; // another worker was first
+        }
+        Some(entry.state.health.eject(settings, now_ms))
+    }
+
+    pub(crate) fn left(&self, member: usize) {
+        if let Some(entry) = self.entries.get(member) {
+            give(&entry.state.load.outstanding);
+        }
+    }
+
+    pub(crate) fn disconnected(&self, member: usize) {
+        if let Some(entry) = self.entries.get(member) {
+            give(&entry.state.load.connections);
+        }
+    }
+
+    pub(crate) fn may_idle(&self, member: usize) -> bool {
+        self.entries
+            .get(member)
+            .is_some_and(|entry| entry.state.load.connections.load(Relaxed) <= entry.config.max_connections)
+    }
+
+    pub(crate) fn is_full(&self, member: usize) -> bool {
+        self.entries.get(member).is_some_and(|entry| {
+            self.outstanding(member) >= entry.config.max_connections
+                || (self.settings.concurrency.is_some() && entry.state.limiter.is_full())
+        })
+    }
+
+    pub(crate) fn outstanding(&self, member: usize) -> u32 {
+        self.entries.get(member).map_or(0, |entry| entry.state.load.outstanding.load(Relaxed))
+    }
+
+    pub(crate) fn weight(&self, member: usize) -> u64 {
+        self.entries.get(member).map_or(0, |entry| u64::from(entry.config.weight))
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.panic_picks.fetch_add(1, Relaxed);
+    }
+}
+
+fn refuse(entry: &Entry, why: Why) -> Refused {
+    let count = entry.state.load.refused.fetch_add(1, Relaxed);
+    Refused { retry_after_s: entry.state.limiter.retry_after_s(next_random(count)), why }
+}
