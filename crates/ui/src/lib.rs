@@ -1,1 +1,7 @@
-//! Pages the edge makes itself: errors, demo site
+//! Pages Seawall makes itself: what visitors see when something fails, and a site to try it with.
+//!
+//! [`errors`] needs nothing but its arguments: no file, no network, no other site. So an error page works when all else
+//! does not (DESIGN R9).
+
+pub mod errors;
+mod text;
