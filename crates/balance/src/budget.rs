@@ -1,7 +1,7 @@
 //! How many retries a pool allows itself.
 //!
-//! A sliding window of one-second slots counts first attempts and retries; a retry is allowed while retries stay below
-//! a share of first attempts plus a small constant. Without such a budget every retry is one more request for an
+//! A sliding window of one-second slots counts first attempts and retries; a retry is allowed while retries stay within
+//! a share of first attempts, or within a small number per second. Without such a budget every retry is one more request for an
 //! origin that already fails, and a brief fault becomes an outage.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -43,9 +43,10 @@ impl Budget {
         let (attempts, retries) = self.totals(second);
         let first_attempts = attempts.saturating_sub(retries.saturating_sub(1));
         let share = first_attempts.saturating_mul(u64::from(settings.percent)) / 100;
-        let allowed = retries
-            <= share.saturating_add(u64::from(settings.min_per_second).saturating_mul(WINDOW_S))
-            && retries_of_second_allowed(settings, slot, share);
+        // The constant part is per second, so that an idle minute saves up no burst. The share may be spent at any
+        // time within the window, since a fault of one second is just what retries are for.
+        let of_second = slot.retries.load(Relaxed);
+        let allowed = retries <= share || of_second <= settings.min_per_second;
         if allowed {
             self.allowed.fetch_add(1, Relaxed);
         } else {
@@ -84,10 +85,4 @@ impl Budget {
             )
         })
     }
-}
-
-/// The constant part is per second: an idle minute must not save up a burst. The share may be spent at any time within
-/// the window, since a fault of one second is just what retries are for.
-fn retries_of_second_allowed(settings: &RetryBudget, slot: &Slot, share: u64) -> bool {
-    u64::from(slot.retries.load(Relaxed)) <= share.saturating_add(u64::from(settings.min_per_second))
 }

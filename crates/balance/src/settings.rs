@@ -86,7 +86,7 @@ impl Default for Concurrency {
 pub struct RetryBudget {
     /// Retries per hundred first attempts of the last ten seconds.
     pub percent: u32,
-    /// Retries allowed besides, per second, so that a quiet site may retry at all.
+    /// Retries allowed per second however few requests there are, so that a quiet site may retry at all.
     pub min_per_second: u32,
 }
 

@@ -39,7 +39,9 @@ fn run(pool: &Arc<Pool>, member: usize, now_ms: u64, outcome: Outcome) -> Option
 }
 
 fn fail(pool: &Arc<Pool>, member: usize, now_ms: u64, times: u32) -> Option<Change> {
-    (0..times).map(|_| run(pool, member, now_ms, Outcome::ConnectFailed)).last().flatten()
+    (0..times)
+        .map(|_| run(pool, member, now_ms, Outcome::ConnectFailed))
+        .fold(None, |last, change| change.or(last))
 }
 
 fn counts(pool: &Pool, picks: u32, input: impl Fn(u32) -> PickInput<'static>) -> Vec<u32> {
@@ -337,14 +339,22 @@ fn idle_connections_beyond_the_limit_are_to_be_closed() {
 #[test]
 fn retries_stay_within_the_share_of_the_window_and_the_constant() {
     let pool = pool(Policy::RoundRobin, &[1]);
-    let taken = |now_ms: u64| (0..1_000).filter(|_| pool.may_retry(now_ms)).count();
+    let attempt = |now_ms| drop(pool.begin(0, now_ms).unwrap());
+    let taken = |now_ms: u64| {
+        let allowed = (0..1_000).filter(|_| pool.may_retry(now_ms)).count();
+        (0..allowed).for_each(|_| attempt(now_ms));
+        allowed
+    };
     assert_eq!(taken(1_000), 3, "a quiet pool may retry a little");
-    assert_eq!(taken(2_000), 3);
-    for _ in 0..100 {
-        drop(pool.begin(0, 60_000).unwrap());
-    }
-    assert_eq!(taken(60_999), 23, "20 % of a hundred and three a second");
-    assert_eq!(taken(61_000), 10 + 13, "the rest of the constant part of the window comes second by second");
+    assert_eq!(taken(2_000), 3, "each second");
+    (0..100).for_each(|_| attempt(60_000));
+    assert_eq!(taken(60_999), 20, "20 % of a hundred");
+    assert_eq!(taken(61_000), 3, "then the constant");
+    (0..100).for_each(|_| attempt(65_000));
+    assert_eq!(taken(65_000), 17, "twice the requests, less what is spent");
+    assert_eq!(taken(80_000), 3, "the window forgets");
+    let snapshot = pool.snapshot(0);
+    assert_eq!((snapshot.retries_allowed, snapshot.retries_denied), (49, 5_951));
 }
 
 #[test]
