@@ -185,7 +185,7 @@ impl Pool {
             chosen = self.choose(left, tier, input);
         }
         if !matches!(self.settings.policy, Policy::Hash { .. }) {
-            self.rotation.advance(chosen, tier, whole && chosen == first);
+            self.rotation.advance(chosen, tier, (whole && chosen == first).then_some(members));
         }
         chosen
     }

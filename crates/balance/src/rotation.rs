@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::pick::bits;
 use crate::settings::{MAX_WEIGHT, Member};
 
 /// Stride of weight 1 where the weights have no small common multiple. Large, so that rounding `UNIT / weight` to an
@@ -47,10 +48,10 @@ impl Rotation {
         }
     }
 
-    /// Counts a pick of `member`. `regular` says that it was the lowest of all live members of its tier, so that the
-    /// clock may follow; after a pick that left live members out (a retry, a full member) it must not, or those left
-    /// out would lose their turn.
-    pub(crate) fn advance(&self, member: usize, tier: usize, regular: bool) {
+    /// Counts a pick of `member`. `of` are all live members of its tier, so that the clock may follow the lowest; after
+    /// a pick that left live members out (a retry, a full member) it is `None`, or those left out would lose their
+    /// turn.
+    pub(crate) fn advance(&self, member: usize, tier: usize, of: Option<u64>) {
         let (Some(pass), Some(stride), Some(clock)) =
             (self.passes.get(member), self.strides.get(member), self.clocks.get(tier))
         else {
@@ -65,8 +66,11 @@ impl Rotation {
             // Another worker may bring the member forward at the same time; either result is right.
             pass.store(from.wrapping_add(*stride), Relaxed);
         }
-        if regular && from != now {
-            clock.store(from, Relaxed);
+        // The lowest as it is now, not as it was when the member was chosen: a worker that lost its core in between
+        // would else push the clock past members whose turn it is. A clock that stays behind does no harm.
+        let lowest = of.and_then(|members| bits(members).map(|member| self.ahead(member, tier)).min());
+        if let Some(lowest @ 1..) = lowest {
+            clock.store(now.wrapping_add(lowest), Relaxed);
         }
     }
 }
