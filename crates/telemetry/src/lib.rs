@@ -10,6 +10,7 @@
 //! A request is described once, as a [`Record`]; `AccessLog::record` writes it and `Metrics::observe` counts it.
 
 pub mod access;
+pub mod docs;
 pub mod events;
 pub mod metrics;
 pub mod names;

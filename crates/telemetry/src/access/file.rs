@@ -41,6 +41,8 @@ struct Open {
     bytes: u64,
     device: u64,
     inode: u64,
+    /// A regular file. Pipes and devices are neither rotated nor cut: `/dev/null` is to stay where it is.
+    regular: bool,
 }
 
 impl Target {
@@ -84,7 +86,10 @@ impl Target {
     pub(crate) fn is_full_for(&self, more: usize) -> bool {
         match (&self.output, &self.file) {
             (Output::File { rotate_bytes, .. }, Some(open)) => {
-                *rotate_bytes > 0 && open.bytes > 0 && open.bytes.saturating_add(more as u64) > *rotate_bytes
+                *rotate_bytes > 0
+                    && open.regular
+                    && open.bytes > 0
+                    && open.bytes.saturating_add(more as u64) > *rotate_bytes
             }
             _ => false,
         }
@@ -148,7 +153,7 @@ impl Target {
         let Some(open) = &mut self.file else { return false };
         let length = open.bytes.saturating_sub(written);
         // Another process may append to the same file while it takes over from us; its lines must stay.
-        let ours_alone = open.file.metadata().is_ok_and(|m| m.len() == open.bytes);
+        let ours_alone = open.regular && open.file.metadata().is_ok_and(|m| m.len() == open.bytes);
         ours_alone && open.file.set_len(length).is_ok()
     }
 }
@@ -159,7 +164,7 @@ fn open(path: &Path) -> io::Result<Open> {
     }
     let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
     let found = file.metadata()?;
-    Ok(Open { bytes: found.len(), device: found.dev(), inode: found.ino(), file })
+    Ok(Open { bytes: found.len(), device: found.dev(), inode: found.ino(), regular: found.is_file(), file })
 }
 
 fn aged(path: &Path, age: u32) -> PathBuf {
@@ -245,6 +250,13 @@ mod tests {
         target.rotate().unwrap();
         target.write(b"new\n").unwrap();
         assert_eq!((read(&path), read(&aged(&path, 1))), ("new\n".into(), "12345678\n".into()));
+    }
+
+    #[test]
+    fn a_device_is_never_moved_away() {
+        let mut target = Target::new(Output::File { path: "/dev/null".into(), rotate_bytes: 1, keep: 1 });
+        target.write(b"one\n").unwrap();
+        assert!(!target.is_full_for(10));
     }
 
     #[test]

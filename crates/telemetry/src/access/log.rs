@@ -120,3 +120,63 @@ pub(crate) fn emptied(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     bytes.clear();
     (bytes.capacity() <= MAX_KEPT_BYTES).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Redaction;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn a_full_queue_drops_batches_counts_their_records_and_never_blocks() {
+        let (batches, queue) = bounded(2);
+        let (_returns, empties) = bounded(1);
+        let counts = Arc::new(LogCounts::default());
+        let layout = Arc::new(Layout::json(Redaction::default()));
+        let mut log = AccessLog::new(Some(layout), batches, empties, Arc::clone(&counts));
+        let record = Record { target: b"/", ..Record::default() };
+        for _ in 0..5 {
+            log.record(&record);
+            log.record(&record);
+            log.tick();
+            log.tick();
+        }
+        assert_eq!((queue.len(), counts.lost()), (2, 6));
+        assert!(!log.is_pending());
+        drop(queue);
+        log.record(&record);
+        drop(log);
+        assert_eq!(counts.lost(), 7, "a writer that is gone");
+    }
+
+    #[test]
+    fn a_full_buffer_is_handed_over_without_a_tick_and_buffers_come_back() {
+        let (batches, queue) = bounded(16);
+        let (returns, empties) = bounded(1);
+        let layout = Arc::new(Layout::combined(Redaction::default()));
+        let mut log = AccessLog::new(Some(layout), batches, empties, Arc::default());
+        let agent = [b'a'; 1000];
+        let record = Record { user_agent: &agent, ..Record::default() };
+        while queue.is_empty() {
+            log.record(&record);
+        }
+        let batch = queue.recv().unwrap();
+        assert!(batch.bytes.len() >= HANDOVER_BYTES && batch.bytes.len() < HANDOVER_BYTES + 2000);
+        assert_eq!(batch.records, batch.bytes.iter().filter(|b| **b == b'\n').count() as u64);
+        let capacity = batch.bytes.capacity();
+        returns.send(emptied(batch.bytes).unwrap()).unwrap();
+        while queue.is_empty() {
+            log.record(&record);
+        }
+        assert_eq!(log.buffer.capacity(), capacity, "the returned buffer is the next one");
+    }
+
+    #[test]
+    fn without_a_layout_nothing_is_written() {
+        let (batches, queue) = bounded(1);
+        let mut log = AccessLog::new(None, batches, bounded(1).1, Arc::default());
+        log.record(&Record::default());
+        log.tick();
+        assert!(queue.is_empty() && !log.is_on());
+    }
+}

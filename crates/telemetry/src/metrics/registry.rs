@@ -132,6 +132,7 @@ impl Registry {
     /// counts; zones not named are no longer shown; zones beyond [`MAX_ZONES`] get [`ZoneSlot::OTHER`].
     pub fn assign_zones<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<ZoneSlot> {
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        warn_if_many("zones", names.len(), MAX_ZONES);
         let workers = self.workers.lock();
         let slots = self.zones.lock().assign(&names, |slot, sum| {
             for worker in workers.iter() {
@@ -143,6 +144,7 @@ impl Registry {
 
     /// The same for origins.
     pub fn assign_origins(&self, names: &[OriginName]) -> Vec<OriginSlot> {
+        warn_if_many("origins", names.len(), MAX_ORIGINS);
         let workers = self.workers.lock();
         let slots = self.origins.lock().assign(names, |slot, sum| {
             if let Some(health) = self.origin_health.get(usize::from(slot)) {
@@ -329,6 +331,20 @@ impl Shared {
             to.set(from.get());
         }
         copy
+    }
+}
+
+/// Names the limit before it is reached (DESIGN R10).
+fn warn_if_many(what: &str, number: usize, limit: usize) {
+    if number > limit {
+        tracing::warn!(
+            what,
+            number,
+            limit,
+            "more than metrics count one by one; the rest is counted as _other"
+        );
+    } else if number > limit / 5 * 4 {
+        tracing::warn!(what, number, limit, "nearly as many as metrics count one by one");
     }
 }
 
