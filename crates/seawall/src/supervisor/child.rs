@@ -1,0 +1,126 @@
+//! Starting, telling, killing and burying child processes.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use seawall_sys::Lineage;
+
+use super::role::Generation;
+use crate::channel::Channel;
+use crate::handover::{self, Manifest};
+
+/// What of our environment a child must not see: it would speak to systemd in our name, or claim our descriptors.
+const NOT_FOR_CHILDREN: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    handover::VARIABLE,
+    super::resume::VARIABLE,
+];
+
+/// Which role a child plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The data plane.
+    Edge,
+    /// The built-in demo site.
+    Demo,
+}
+
+impl Part {
+    /// The word for it, in logs and in the state handed to a newer program.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Demo => "demo",
+        }
+    }
+
+    /// The part of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Edge, Self::Demo].into_iter().find(|part| part.name() == name)
+    }
+
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Demo => "demo-origin",
+        }
+    }
+}
+
+/// A child process that has not been buried yet. Its process id is therefore not reused, and safe to signal.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number.
+    pub generation: Generation,
+    /// Its role.
+    pub part: Part,
+    /// Its process id.
+    pub pid: Pid,
+    /// To it.
+    pub channel: Channel,
+    /// What it said of its program when it became ready: resume format and version.
+    pub program: Option<(u32, String)>,
+}
+
+impl Child {
+    /// Starts `program` in a role. `lend` adds the descriptors that are to be open in it.
+    ///
+    /// # Errors
+    /// No such program, no permission, no more processes or descriptors.
+    pub fn start<'a>(
+        generation: Generation,
+        part: Part,
+        program: &Path,
+        arguments: &[OsString],
+        lend: impl FnOnce(&mut Manifest, &mut Vec<BorrowedFd<'a>>),
+    ) -> io::Result<Self> {
+        let (channel, theirs) = Channel::pair()?;
+        let mut manifest = Manifest::default();
+        let mut lent = Vec::new();
+        lend(&mut manifest, &mut lent);
+        manifest.add("channel", theirs.as_fd().as_raw_fd());
+        let mut keep: Vec<BorrowedFd<'_>> = lent.clone();
+        keep.push(theirs.as_fd());
+
+        let mut command = Command::new(program);
+        command.arg(part.command()).args(arguments);
+        for name in NOT_FOR_CHILDREN {
+            command.env_remove(name);
+        }
+        command.env(handover::VARIABLE, manifest.text());
+        let child = seawall_sys::spawn(&mut command, &keep, Lineage::DiesWithParent)?;
+        // `std::process::Child` neither kills nor waits when dropped; `bury` does the waiting.
+        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        Ok(Self { generation, part, pid, channel, program: None })
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        if let Err(error) = kill(self.pid, Signal::SIGKILL) {
+            tracing::warn!(pid = self.pid.as_raw(), %error, "cannot kill");
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn bury(&self) -> Option<String> {
+        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, 0)) => Some("ended".to_owned()),
+            Ok(WaitStatus::Exited(_, code)) => Some(format!("ended with code {code}")),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(format!("was killed by {signal}")),
+            Err(Errno::ECHILD) => Some("is not there any more".to_owned()),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
