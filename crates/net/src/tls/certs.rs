@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use seawall_model::Site;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -39,7 +40,7 @@ pub struct CertFiles {
     pub key: PathBuf,
     /// Hosts to answer with it besides the names it carries, unless a certificate carries them; `*.` for one label.
     pub hosts: Vec<String>,
-    /// May answer clients that name no host, or one nobody has a certificate for. The first such pair that loaded does.
+    /// May answer clients that name no host. The first such pair that loaded does.
     pub default: bool,
 }
 
@@ -181,11 +182,42 @@ struct Table {
     exact: HashMap<String, Choices>,
     /// Keyed by what follows `*.`.
     wildcard: HashMap<String, Choices>,
-    default: Choices,
+    /// For clients that name no host.
+    nameless: Choices,
+    /// For hosts nobody has a certificate for.
+    unknown: Choices,
+}
+
+impl CertFiles {
+    /// Every pair of a configuration: those of the edge, which also answer clients that name no host, then each zone's
+    /// for its hosts.
+    #[must_use]
+    pub fn of(site: &Site) -> Vec<CertFiles> {
+        let edge = site.edge.tls.certificates.iter().map(|c| CertFiles {
+            cert: c.cert.clone(),
+            key: c.key.clone(),
+            hosts: Vec::new(),
+            default: true,
+        });
+        let zones = site.zones.iter().flat_map(|zone| {
+            zone.certificates.iter().map(|c| CertFiles {
+                cert: c.cert.clone(),
+                key: c.key.clone(),
+                hosts: zone.hosts.iter().map(ToString::to_string).collect(),
+                default: false,
+            })
+        });
+        edge.chain(zones).collect()
+    }
+
+    fn stamps(&self) -> [Stamp; 2] {
+        [Stamp::of(&self.cert), Stamp::of(&self.key)]
+    }
 }
 
 impl CertStore {
-    /// An empty store, answered by `fallback` (the self-signed certificate) where nothing else fits.
+    /// An empty store. `fallback` (the self-signed certificate) answers for hosts that no certificate covers, and for
+    /// clients that name no host while no other pair is a default; without it such hosts get a default, if there is one.
     #[must_use]
     pub fn new(fallback: Option<Arc<Pair>>) -> Arc<CertStore> {
         let slots = Slots { list: Vec::new(), fallback };
@@ -290,9 +322,9 @@ impl CertStore {
 impl ResolvesServerCert for CertStore {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let choices = match hello.server_name().and_then(|host| table.find(host)) {
-            Some(choices) => choices,
-            None => &table.default,
+        let choices = match hello.server_name() {
+            Some(host) => table.find(host).unwrap_or(&table.unknown),
+            None => &table.nameless,
         };
         let first = choices.first()?;
         let fitting = match choices.len() {
@@ -339,7 +371,9 @@ impl Table {
             choices.dedup_by(|a, b| Arc::ptr_eq(a, b));
         }
         let default = loaded().find(|(files, _)| files.default).map(|(_, pair)| pair);
-        table.default = default.or(slots.fallback.as_ref()).into_iter().cloned().collect();
+        let fallback = slots.fallback.as_ref();
+        table.nameless = default.or(fallback).into_iter().cloned().collect();
+        table.unknown = fallback.or(default).into_iter().cloned().collect();
         table
     }
 
@@ -360,12 +394,6 @@ impl Table {
         }
         let (_, parent) = host.split_once('.')?;
         self.wildcard.get(parent)
-    }
-}
-
-impl CertFiles {
-    fn stamps(&self) -> [Stamp; 2] {
-        [Stamp::of(&self.cert), Stamp::of(&self.key)]
     }
 }
 

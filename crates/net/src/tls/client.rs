@@ -149,7 +149,7 @@ impl OriginTls {
 pub fn client_config(verify: &Verify, http2: bool) -> Result<Arc<ClientConfig>, ClientSetupError> {
     let provider = super::provider();
     let verifier: Arc<dyn ServerCertVerifier> = match verify {
-        Verify::Full => Arc::new(AnyCertificate(provider.signature_verification_algorithms)),
+        Verify::Full => any_certificate(),
         Verify::Strict => webpki(system_roots(), Path::new("system roots"))?,
         Verify::StrictWith(path) => webpki(read_roots(path)?, path)?,
     };
@@ -164,6 +164,11 @@ pub fn client_config(verify: &Verify, http2: bool) -> Result<Arc<ClientConfig>, 
         false => vec![b"http/1.1".to_vec()],
     };
     Ok(Arc::new(config))
+}
+
+/// The verifier of [`Verify::Full`].
+pub(super) fn any_certificate() -> Arc<dyn ServerCertVerifier> {
+    Arc::new(AnyCertificate(super::provider().signature_verification_algorithms))
 }
 
 fn webpki(roots: Arc<RootCertStore>, path: &Path) -> Result<Arc<WebPkiServerVerifier>, ClientSetupError> {

@@ -15,6 +15,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use seawall_model::Site;
 
 use super::certs::Pair;
 
@@ -71,6 +72,13 @@ pub fn self_signed(folder: &Path, names: &[String], now: i64) -> Result<SelfSign
     Ok(SelfSigned { pair: Arc::new(pair), fresh: true, unsaved })
 }
 
+/// The hosts of a configuration's zones, as [`self_signed`] takes them.
+#[must_use]
+pub fn names_of(site: &Site) -> Vec<String> {
+    // Twice the limit leaves room for those that cannot stand in a certificate, and bounds the work for many zones.
+    site.zones.iter().flat_map(|z| &z.hosts).take(2 * NAMES_MAX).map(ToString::to_string).collect()
+}
+
 /// Writes a file only its owner can read: beside, then renamed over, so no reader sees half of it.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
@@ -112,7 +120,8 @@ fn pair(cert: &[u8], key: &[u8]) -> Option<Pair> {
 fn wanted(names: &[String]) -> Vec<String> {
     let mut all: Vec<String> = ALWAYS.iter().map(|n| (*n).to_owned()).collect();
     for name in names {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+        let name = bare.trim_end_matches('.').to_ascii_lowercase();
         if fits(&name) && !all.contains(&name) && all.len() < NAMES_MAX {
             all.push(name);
         }

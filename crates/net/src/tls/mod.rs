@@ -5,6 +5,8 @@ pub mod client;
 pub mod dev;
 pub mod names;
 pub mod server;
+#[cfg(test)]
+mod tests;
 pub mod tickets;
 
 use std::sync::{Arc, LazyLock};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::server::{Acceptor as HelloAcceptor, NoServerSessionStorage};
 use rustls::{HandshakeKind, NamedGroup, ServerConfig};
+use seawall_model::TlsVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -24,16 +25,6 @@ pub const TICKETS: usize = 1;
 
 /// Most tickets a client can ask for (RFC 9149): browsers that open several connections say so.
 pub const TICKETS_MAX: usize = 4;
-
-/// Lowest version accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MinVersion {
-    /// TLS 1.2 and 1.3.
-    #[default]
-    Tls12,
-    /// TLS 1.3 only.
-    Tls13,
-}
 
 /// The application protocol agreed on (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,11 +84,11 @@ impl Acceptor {
     pub fn new(
         certs: Arc<CertStore>,
         tickets: Arc<TicketKeys>,
-        min_version: MinVersion,
+        min_version: TlsVersion,
     ) -> Result<Acceptor, rustls::Error> {
         let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
-            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            MinVersion::Tls13 => &[&rustls::version::TLS13],
+            TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::Tls13 => &[&rustls::version::TLS13],
         };
         let mut config = ServerConfig::builder_with_provider(super::provider().clone())
             .with_protocol_versions(versions)?
