@@ -1,50 +1,97 @@
-//! How many requests may wait for a member's first byte at once.
+//! How many requests may wait for a member's first byte at once: the counters of the request path. What they mean is
+//! decided in [`control`](crate::control), once per window, by whichever worker closes it.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::admission::{give, take};
+use crate::control::{Control, Enforced, Sums};
 use crate::settings::Concurrency;
+
+/// Longest `Retry-After` before it is spread, seconds; spreading may double it.
+const MAX_RETRY_AFTER_S: u32 = 30;
 
 #[repr(align(128))]
 #[derive(Default)]
 pub(crate) struct Limiter {
     awaiting: AtomicU32,
+    /// As enforced now; during a trial below the limit that stands.
     limit: AtomicU32,
+    /// The window closes at this many samples, or at `tick_ms`.
+    need: AtomicU32,
+    samples: AtomicU32,
+    refused: AtomicU32,
+    overloads: AtomicU32,
+    /// Sums over the samples: latency in microseconds, its square in units of 64 µs. Over samples and overloads:
+    /// requests awaiting.
+    latency_us: AtomicU64,
+    latency_squared: AtomicU64,
+    busy: AtomicU64,
+    tick_ms: AtomicU64,
+    retry_after_s: AtomicU32,
+    control: Mutex<Control>,
 }
 
 impl Limiter {
+    /// Brings the limit within the bounds of new settings.
     pub(crate) fn bound(&self, settings: &Concurrency) {
-        let limit = self.limit.load(Relaxed);
-        let limit = if limit == 0 { settings.max } else { limit };
-        self.limit.store(limit.clamp(settings.min, settings.max), Relaxed);
+        if let Ok(mut control) = self.control.lock() {
+            let enforced = control.bound(settings);
+            self.enforce(enforced);
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.awaiting.load(Relaxed) >= self.limit.load(Relaxed)
     }
 
-    pub(crate) fn admit(&self, settings: Option<&Concurrency>, _now_ms: u64) -> bool {
-        let limit = if settings.is_some() { self.limit.load(Relaxed) } else { u32::MAX };
-        take(&self.awaiting, limit)
+    pub(crate) fn admit(&self, settings: Option<&Concurrency>, now_ms: u64) -> bool {
+        let Some(settings) = settings else { return take(&self.awaiting, u32::MAX) };
+        if take(&self.awaiting, self.limit.load(Relaxed)) {
+            return true;
+        }
+        self.refused.fetch_add(1, Relaxed);
+        // Without answers nothing else would ever look at the clock.
+        now_ms >= self.tick_ms.load(Relaxed)
+            && self.step(settings, now_ms)
+            && take(&self.awaiting, self.limit.load(Relaxed))
     }
 
-    /// A place was given back without an answer.
+    /// A place was given back without an answer that says anything.
     pub(crate) fn leave(&self) {
         give(&self.awaiting);
     }
 
+    /// A place was given back with the first byte after `elapsed_us`, or with a sign of overload instead.
     pub(crate) fn answered(
         &self,
-        _settings: Option<&Concurrency>,
-        _now_ms: u64,
-        _elapsed_us: u64,
-        _overload: bool,
+        settings: Option<&Concurrency>,
+        now_ms: u64,
+        elapsed_us: u64,
+        overload: bool,
     ) {
+        let busy = self.awaiting.load(Relaxed);
         give(&self.awaiting);
+        let Some(settings) = settings else { return };
+        self.busy.fetch_add(u64::from(busy), Relaxed);
+        let seen = if overload {
+            self.overloads.fetch_add(1, Relaxed).saturating_add(self.samples.load(Relaxed))
+        } else {
+            let coarse = elapsed_us >> 6;
+            self.latency_us.fetch_add(elapsed_us, Relaxed);
+            self.latency_squared.fetch_add(coarse.saturating_mul(coarse), Relaxed);
+            self.samples.fetch_add(1, Relaxed)
+        };
+        if seen.saturating_add(1) >= self.need.load(Relaxed) || now_ms >= self.tick_ms.load(Relaxed) {
+            self.step(settings, now_ms);
+        }
     }
 
-    pub(crate) fn retry_after_s(&self, _rnd: u64) -> u32 {
-        1
+    /// Seconds after which a refused client may expect a place. Demand above what is served returns in that many
+    /// rounds, and `rnd` spreads the round.
+    pub(crate) fn retry_after_s(&self, rnd: u64) -> u32 {
+        let base = self.retry_after_s.load(Relaxed).clamp(1, MAX_RETRY_AFTER_S);
+        base + u32::try_from(rnd % (u64::from(base) + 1)).unwrap_or(0)
     }
 
     pub(crate) fn awaiting(&self) -> u32 {
@@ -53,5 +100,34 @@ impl Limiter {
 
     pub(crate) fn limit(&self) -> u32 {
         self.limit.load(Relaxed)
+    }
+
+    /// Lets the control look at the window. Never waits: if another worker is at it, that is enough.
+    fn step(&self, settings: &Concurrency, now_ms: u64) -> bool {
+        let Ok(mut control) = self.control.try_lock() else { return false };
+        let seen = self.samples.load(Relaxed).saturating_add(self.overloads.load(Relaxed));
+        let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), seen, || self.take_sums());
+        self.enforce(enforced);
+        true
+    }
+
+    fn enforce(&self, enforced: Enforced) {
+        self.limit.store(enforced.limit, Relaxed);
+        self.need.store(enforced.need, Relaxed);
+        self.tick_ms.store(enforced.tick_ms, Relaxed);
+        self.retry_after_s.store(enforced.retry_after_s, Relaxed);
+    }
+
+    /// Empties the counters. A sample another worker is adding at this moment may be split over two windows, which
+    /// errs by one sample's part in dozens.
+    fn take_sums(&self) -> Sums {
+        Sums {
+            samples: self.samples.swap(0, Relaxed),
+            latency_us: self.latency_us.swap(0, Relaxed),
+            latency_squared: self.latency_squared.swap(0, Relaxed),
+            busy: self.busy.swap(0, Relaxed),
+            refused: self.refused.swap(0, Relaxed),
+            overloads: self.overloads.swap(0, Relaxed),
+        }
     }
 }

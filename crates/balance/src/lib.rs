@@ -21,6 +21,7 @@
 mod admission;
 mod budget;
 mod concurrency;
+mod control;
 mod hash;
 mod health;
 mod pick;

@@ -1,0 +1,412 @@
+//! The adaptive limit of one member, as a pure machine over measured windows.
+//!
+//! The question is how many requests an origin works on at once before more of them only queue. Latency alone cannot
+//! tell: it differs by request, by hour and by release, so neither its minimum nor any fixed bound is a baseline. What
+//! can be told is a *difference*: while demand exceeds the limit, lower the limit for a moment and look whether the
+//! origin gets less done. By Little's law (requests in the system = throughput × time in the system), if throughput
+//! was `x` before and time to first byte is `w` during the trial, the origin's capacity is `x · w`: the limit is set a
+//! quarter above. If throughput does not fall at all, the trial's limit is still above capacity, and another trial
+//! follows from there. Trials last a few dozen to a few hundred requests (more where latency varies more), are rare,
+//! and happen only while requests are being refused anyway, so a member under light load is never touched.
+//!
+//! Between trials the limit grows while it refuses requests and latency is still what it was uncongested, and a trial
+//! is called early if latency has moved away.
+
+use crate::settings::Concurrency;
+
+/// Limit before anything is known, within the bounds. Enough for what browsers open at once; below what hurts.
+const INITIAL: f64 = 64.0;
+
+/// Limit over estimated capacity: the origin keeps a short queue, so that it is never idle for want of a request.
+const HEADROOM: f64 = 1.25;
+
+/// Latency relative to uncongested latency up to which the limit may grow, while it refuses requests.
+const GROW_BELOW: f64 = 1.1;
+
+/// And above which a trial is called before it is due.
+const TRIAL_ABOVE: f64 = 1.6;
+
+/// Fewest samples in a window.
+const MIN_SAMPLES: f64 = 48.0;
+
+/// Most samples that variance alone can ask for.
+const MAX_SAMPLES: f64 = 1_000.0;
+
+/// Samples per unit of squared variation: the mean of a window is then good to a tenth.
+const SAMPLES_PER_VARIATION: f64 = 100.0;
+
+/// Shortest window, milliseconds: the clock has a resolution of one.
+const MIN_WINDOW_MS: u64 = 20;
+
+/// A window is closed at this age with as many samples as it has, if they are at least [`FEW_SAMPLES`]; milliseconds.
+const MAX_WINDOW_MS: u64 = 10_000;
+
+/// See [`MAX_WINDOW_MS`].
+const FEW_SAMPLES: u32 = 16;
+
+/// Time between trials while demand exceeds the limit, milliseconds.
+const TRIAL_INTERVAL_MS: u64 = 10_000;
+
+/// And at least this many times as long as a trial takes, so that trials cost little.
+const TRIAL_SHARE: u64 = 20;
+
+/// Least time between a trial and one called early, milliseconds.
+const EARLY_TRIAL_MS: u64 = 1_000;
+
+/// Time without any answer after which a limit that refuses requests grows, milliseconds: before and after anything
+/// was learned. Silence is no evidence of overload, it may be a slow application, a long poll, or the very start.
+const PATIENCE_NEW_MS: u64 = 50;
+const PATIENCE_MS: u64 = 100;
+const MAX_PATIENCE_MS: u64 = 10_000;
+
+/// What a window collected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) samples: u32,
+    pub(crate) latency_us: u64,
+    pub(crate) latency_squared: u64,
+    pub(crate) busy: u64,
+    pub(crate) refused: u32,
+    pub(crate) overloads: u32,
+}
+
+/// What the request path goes by until the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enforced {
+    pub(crate) limit: u32,
+    pub(crate) need: u32,
+    pub(crate) tick_ms: u64,
+    pub(crate) retry_after_s: u32,
+}
+
+/// A closed window.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    length_ms: f64,
+    samples: f64,
+    /// Mean latency of the samples.
+    mean_ms: f64,
+    /// Squared coefficient of variation of latency.
+    variation: f64,
+    /// Mean number of requests awaiting their first byte.
+    busy: f64,
+    refused: f64,
+    overloads: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Steady,
+    /// The limit was lowered; waiting until no more requests are under way than it allows.
+    Drain {
+        trial: Trial,
+    },
+    /// Letting pass the answers that still carry the time they queued.
+    Settle {
+        trial: Trial,
+    },
+    /// Measuring under the lowered limit.
+    Measure {
+        trial: Trial,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    limit: f64,
+    began_ms: u64,
+    /// What was served per millisecond before, and at how many requests under way.
+    served: f64,
+    busy: f64,
+    give_up_ms: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// The limit that stands; 0 before the first bounds.
+    limit: f64,
+    phase: Phase,
+    window_began_ms: u64,
+    /// Latency without congestion, milliseconds; `None` until known (R5: missing is absent).
+    uncongested_ms: Option<f64>,
+    variation: f64,
+    /// Growth doubles the limit until congestion was met, and is careful from then on.
+    met_congestion: bool,
+    trial_due_ms: u64,
+    early_trial_ms: u64,
+    patience_ms: u64,
+    seen: u32,
+    tick_ms: u64,
+    need: u32,
+    retry_after_s: u32,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            limit: 0.0,
+            phase: Phase::Steady,
+            window_began_ms: 0,
+            uncongested_ms: None,
+            variation: 1.0,
+            met_congestion: false,
+            trial_due_ms: 0,
+            early_trial_ms: 0,
+            patience_ms: PATIENCE_NEW_MS,
+            seen: 0,
+            tick_ms: 0,
+            need: MIN_SAMPLES as u32,
+            retry_after_s: 1,
+        }
+    }
+}
+
+impl Control {
+    /// Brings the limit within bounds, which a reload may have changed.
+    pub(crate) fn bound(&mut self, settings: &Concurrency) -> Enforced {
+        let limit = if self.limit == 0.0 { INITIAL } else { self.limit };
+        self.limit = within(settings, limit);
+        self.enforced(settings)
+    }
+
+    /// Looks at the time and the number of samples `seen` so far, closes the window with `take` if it is complete,
+    /// and answers what holds from now on.
+    pub(crate) fn step(
+        &mut self,
+        settings: &Concurrency,
+        now_ms: u64,
+        awaiting: u32,
+        seen: u32,
+        take: impl Fn() -> Sums,
+    ) -> Enforced {
+        if self.window_began_ms == 0 {
+            self.open_window(now_ms, awaiting);
+        }
+        match self.phase {
+            Phase::Drain { trial } | Phase::Settle { trial } | Phase::Measure { trial }
+                if now_ms >= trial.give_up_ms && seen < self.need =>
+            {
+                // What is under way takes far longer than the mean: it is not congestion that fills the limit.
+                take();
+                self.end_trial(now_ms, &trial);
+                self.limit = within(settings, self.limit * HEADROOM);
+                self.open_window(now_ms, awaiting);
+            }
+            Phase::Drain { trial } => {
+                if f64::from(awaiting) <= trial.limit {
+                    take();
+                    self.phase = Phase::Settle { trial };
+                    self.window_began_ms = now_ms;
+                    self.need = trial.limit as u32;
+                }
+                self.tick_ms = trial.give_up_ms;
+            }
+            Phase::Settle { trial } => {
+                if seen >= self.need {
+                    take();
+                    self.phase = Phase::Measure { trial };
+                    self.open_window(now_ms, awaiting);
+                    self.tick_ms = trial.give_up_ms;
+                }
+            }
+            Phase::Steady | Phase::Measure { .. } => self.look(settings, now_ms, awaiting, seen, take),
+        }
+        self.enforced(settings)
+    }
+
+    fn look(
+        &mut self,
+        settings: &Concurrency,
+        now_ms: u64,
+        awaiting: u32,
+        seen: u32,
+        take: impl Fn() -> Sums,
+    ) {
+        let age_ms = now_ms.saturating_sub(self.window_began_ms);
+        let complete = seen >= self.need && age_ms >= MIN_WINDOW_MS;
+        let old = age_ms >= MAX_WINDOW_MS && seen >= FEW_SAMPLES;
+        if complete || old {
+            let window = Window::new(take(), age_ms);
+            match self.phase {
+                Phase::Measure { trial } => self.judge(settings, now_ms, &trial, &window),
+                _ => self.consider(settings, now_ms, &window),
+            }
+            self.open_window(now_ms, awaiting);
+        } else if now_ms >= self.tick_ms {
+            self.wait_longer(settings, now_ms, awaiting, seen);
+        }
+    }
+
+    /// The window is not complete. If there was no answer at all since the last look and the limit is reached, it grows.
+    fn wait_longer(&mut self, settings: &Concurrency, now_ms: u64, awaiting: u32, seen: u32) {
+        let silent = seen == self.seen && f64::from(awaiting) >= self.limit;
+        self.seen = seen;
+        if silent && matches!(self.phase, Phase::Steady) {
+            self.limit = within(settings, self.limit * 2.0);
+            if self.uncongested_ms.is_some() {
+                self.patience_ms = self.patience_ms.saturating_mul(2).min(MAX_PATIENCE_MS);
+            }
+        }
+        self.tick_ms = now_ms.saturating_add(self.patience_ms);
+    }
+
+    fn open_window(&mut self, now_ms: u64, awaiting: u32) {
+        self.window_began_ms = now_ms;
+        self.seen = 0;
+        self.patience_ms = match self.uncongested_ms {
+            Some(latency_ms) => PATIENCE_MS.max((latency_ms * 8.0) as u64).min(MAX_PATIENCE_MS),
+            None => PATIENCE_NEW_MS,
+        };
+        self.tick_ms = now_ms.saturating_add(self.patience_ms);
+        let by_variation = (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES);
+        // Twice what is under way: a shorter window would see a part of one round and take it for the pace.
+        self.need = by_variation.max(2.0 * f64::from(awaiting)) as u32;
+    }
+
+    /// A window at the standing limit.
+    fn consider(&mut self, settings: &Concurrency, now_ms: u64, window: &Window) {
+        let demand = (window.refused + window.samples) / window.samples.max(1.0);
+        self.retry_after_s = demand.max(window.mean_ms / 1000.0).round() as u32;
+        if window.overloads > 0.1 * (window.samples + window.overloads) {
+            // The origin says so itself. Twice what was under way bounds a limit that was never reached.
+            self.limit = within(settings, self.limit.min(2.0 * window.busy + 1.0) * 0.8);
+            self.met_congestion = true;
+            return;
+        }
+        let saturated = window.busy >= 0.8 * self.limit;
+        if window.refused == 0.0 && !saturated {
+            self.consider_unbound(settings, window);
+            return;
+        }
+        if saturated {
+            self.variation = self.variation.max(window.variation.min(8.0));
+        }
+        let latency_ms = if saturated { window.by_littles_law_ms() } else { window.mean_ms };
+        let Some(uncongested_ms) = self.uncongested_ms else {
+            self.try_less(settings, now_ms, window, None);
+            return;
+        };
+        let inflation = latency_ms / uncongested_ms.max(0.001);
+        if inflation < GROW_BELOW || (!saturated && inflation < HEADROOM) {
+            self.limit = within(settings, self.limit * if self.met_congestion { HEADROOM } else { 2.0 });
+        } else if now_ms >= self.trial_due_ms || (inflation > TRIAL_ABOVE && now_ms >= self.early_trial_ms) {
+            self.try_less(settings, now_ms, window, Some(uncongested_ms));
+        }
+    }
+
+    /// Demand is below the limit: learn what latency is without congestion, and grow ahead of demand.
+    fn consider_unbound(&mut self, settings: &Concurrency, window: &Window) {
+        self.variation = 0.5 * self.variation + 0.5 * window.variation.min(8.0);
+        if window.busy <= 0.5 * self.limit {
+            let known = self.uncongested_ms.unwrap_or(window.mean_ms);
+            self.uncongested_ms = Some(0.5 * known + 0.5 * window.mean_ms);
+        } else if self.uncongested_ms.is_some_and(|known| window.mean_ms < HEADROOM * known) {
+            self.limit = within(settings, self.limit * 1.5);
+        }
+    }
+
+    fn try_less(
+        &mut self,
+        settings: &Concurrency,
+        now_ms: u64,
+        window: &Window,
+        uncongested_ms: Option<f64>,
+    ) {
+        let served = window.samples / window.length_ms;
+        let guess = uncongested_ms.map_or(self.limit * 0.5, |latency_ms| served * latency_ms * 0.8);
+        let limit = guess.clamp(self.limit * 0.25, self.limit * 0.7).max(f64::from(settings.min)).round();
+        if limit > 0.8 * self.limit {
+            // The floor leaves no room for a trial: make some for the next window.
+            self.limit = within(settings, f64::from(settings.min) * 1.5);
+            self.trial_due_ms = now_ms;
+            return;
+        }
+        let patience_ms = (window.by_littles_law_ms() * 4.0) as u64;
+        let measure_ms =
+            (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES) / served * 8.0;
+        let give_up_ms = now_ms.saturating_add(500_u64.max(patience_ms)).saturating_add(measure_ms as u64);
+        let trial = Trial { limit, began_ms: now_ms, served, busy: window.busy, give_up_ms };
+        self.phase = Phase::Drain { trial };
+    }
+
+    /// A window at a trial's limit.
+    fn judge(&mut self, settings: &Concurrency, now_ms: u64, trial: &Trial, window: &Window) {
+        self.end_trial(now_ms, trial);
+        let saturated = window.busy >= 0.8 * trial.limit && window.refused > 0.0;
+        if window.samples < f64::from(FEW_SAMPLES) {
+            return;
+        }
+        if !saturated {
+            // Demand fell meanwhile: no comparison, but latency at low load is worth knowing.
+            self.uncongested_ms = Some(window.mean_ms);
+            return;
+        }
+        let latency_ms = window.by_littles_law_ms();
+        let kept = window.samples / window.length_ms / trial.served;
+        self.uncongested_ms = Some(latency_ms);
+        self.variation = window.variation.clamp(0.01, 8.0);
+        if kept >= 0.9 {
+            // Nothing was lost: the trial's limit is itself above capacity. Go on from there at once.
+            self.limit = within(settings, trial.limit * HEADROOM);
+            self.met_congestion = true;
+            self.trial_due_ms = now_ms;
+            return;
+        }
+        let capacity = trial.served * latency_ms;
+        self.met_congestion = capacity < 0.85 * trial.busy;
+        let limit = (capacity * HEADROOM).clamp(trial.limit * 1.1, trial.busy.max(trial.limit) * HEADROOM);
+        self.limit = within(settings, limit);
+    }
+
+    fn end_trial(&mut self, now_ms: u64, trial: &Trial) {
+        let took_ms = now_ms.saturating_sub(trial.began_ms);
+        self.phase = Phase::Steady;
+        self.trial_due_ms = now_ms.saturating_add(TRIAL_INTERVAL_MS.max(took_ms.saturating_mul(TRIAL_SHARE)));
+        self.early_trial_ms = now_ms.saturating_add(EARLY_TRIAL_MS.max(took_ms.saturating_mul(4)));
+    }
+
+    fn enforced(&self, settings: &Concurrency) -> Enforced {
+        let (limit, need) = match self.phase {
+            Phase::Steady => (self.limit, self.need),
+            // Every answer may be the one that completes the drain.
+            Phase::Drain { trial } => (trial.limit, 1),
+            Phase::Settle { trial } | Phase::Measure { trial } => (trial.limit, self.need),
+        };
+        Enforced {
+            limit: (limit.round() as u32).clamp(settings.min, settings.max),
+            need,
+            tick_ms: self.tick_ms,
+            retry_after_s: self.retry_after_s,
+        }
+    }
+}
+
+impl Window {
+    fn new(sums: Sums, length_ms: u64) -> Self {
+        let samples = f64::from(sums.samples);
+        let count = samples.max(1.0);
+        let mean_ms = sums.latency_us as f64 / count / 1_000.0;
+        // Squares are in units of 64 µs.
+        let mean_square = sums.latency_squared as f64 / count * (0.064 * 0.064);
+        let variation = if mean_ms > 0.0 { (mean_square / (mean_ms * mean_ms) - 1.0).max(0.0) } else { 0.0 };
+        Self {
+            length_ms: (length_ms as f64).max(1.0),
+            samples,
+            mean_ms,
+            variation,
+            busy: sums.busy as f64 / (samples + f64::from(sums.overloads)).max(1.0),
+            refused: f64::from(sums.refused),
+            overloads: f64::from(sums.overloads),
+        }
+    }
+
+    /// Time in the system from how many were in it and how many left: unlike the mean of those that left, it counts
+    /// the slow ones that are still in.
+    fn by_littles_law_ms(&self) -> f64 {
+        self.busy * self.length_ms / self.samples.max(1.0)
+    }
+}
+
+fn within(settings: &Concurrency, limit: f64) -> f64 {
+    limit.clamp(f64::from(settings.min), f64::from(settings.max.max(settings.min)))
+}
