@@ -107,6 +107,10 @@ impl Policy {
 }
 
 /// Lifetime in seconds of a cacheable response without explicit freshness, by status; `None`: not cached.
+///
+/// RFC 9111 §3 would have 302 and 303 stored only when they say so themselves; here the operator does, whose choice it
+/// is to have static extensions cached.
+///
 /// Source: developers.cloudflare.com/cache/how-to/configure-cache-status-code, "Edge TTL". Its 206 is left out, as
 /// partial responses are never stored.
 #[must_use]

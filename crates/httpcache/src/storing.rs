@@ -148,7 +148,8 @@ pub(crate) fn entry(
     }
     let vary = VarySpec::of(fields).map_err(Refusal::Vary)?;
     let lifetime_s = match lifetime {
-        Lifetime::None if said.no_cache => 0,
+        // Kept for validation alone, where §3 allows storing without any freshness.
+        Lifetime::None if said.no_cache && (said.public || is_heuristically_cacheable(status)) => 0,
         Lifetime::None => return Err(Refusal::NoFreshness),
         Lifetime::Explicit(s) | Lifetime::Assigned(s) => s,
     };
