@@ -3,15 +3,14 @@
 use seawall_model::{Problem, Site};
 
 use crate::cli::CheckArgs;
-use crate::config::{self, Refusal};
+use crate::config;
 use crate::exit::Exit;
 use crate::supervisor::counted;
 
 /// Checks a file and prints what was found.
 pub fn run(args: &CheckArgs) -> Exit {
-    let (site, problems) = match config::load_file(&args.file) {
-        Ok(loaded) => (Some(loaded.site), loaded.problems),
-        Err(Refusal::Invalid { problems, .. }) => (None, problems),
+    let (site, problems) = match config::check(&args.file) {
+        Ok(parsed) => (parsed.site, parsed.problems),
         Err(refusal) => {
             let message = refusal.messages().join("\n");
             if args.json {

@@ -46,19 +46,19 @@ pub struct SiteArgs {
     #[arg(long, value_name = "URL", env = "SEAWALL_ORIGIN")]
     pub origin: Option<String>,
     /// Listen for HTTP here: ADDRESS:PORT, or :PORT for all addresses. May be repeated.
-    #[arg(long, value_name = "ADDR", env = "SEAWALL_HTTP", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub http: Vec<ListenArg>,
     /// Listen for HTTPS here. May be repeated; `off` for none.
-    #[arg(long, value_name = "ADDR", env = "SEAWALL_HTTPS", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub https: Vec<ListenArg>,
     /// Serve metrics and health here; `off` for nowhere.
-    #[arg(long, value_name = "ADDR", env = "SEAWALL_METRICS")]
+    #[arg(long, value_name = "ADDR")]
     pub metrics: Option<ListenArg>,
     /// Folder for what the edge keeps.
-    #[arg(long, value_name = "DIR", env = "SEAWALL_DATA_DIR")]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Worker threads; 0 for one per core.
-    #[arg(long, value_name = "N", env = "SEAWALL_WORKERS")]
+    #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
 }
 
@@ -79,9 +79,9 @@ pub struct EdgeArgs {
     /// The site.
     #[command(flatten)]
     pub site: SiteArgs,
-    /// Started again after a death: if the file has become invalid meanwhile, serve the last one that was good.
+    /// Takes the place of another edge: what has become invalid meanwhile is served as it was when it was last good.
     #[arg(long, hide = true)]
-    pub restarted: bool,
+    pub again: bool,
 }
 
 /// `seawall check`.

@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use seawall_model::{Problem, Site};
+use seawall_model::{Problem, Site, Zone, limits};
+use seawall_snapshot::Parsed;
 
 use crate::cli::{ListenArg, SiteArgs, WhereArgs};
 
 /// Looked for in the working directory when no flag says what to serve.
 pub const DEFAULT_FILE: &str = "seawall.toml";
-/// Largest configuration file in bytes. 10,000 zones of a dozen lines are 5 MB; beyond this it is some other file.
-pub const FILE_MAX: u64 = 64 * 1024 * 1024;
-/// Copy of the last file that was served, under the data folder (see [`load_last_good`]).
+/// Copy of the last file without an error that was served, under the data folder (see [`load_again`]).
 const LAST_GOOD: &str = "last-good.toml";
 
 /// A site that can be served.
@@ -19,6 +18,9 @@ const LAST_GOOD: &str = "last-good.toml";
 pub struct Loaded {
     /// The site, with the flags applied.
     pub site: Site,
+    /// Zones that are sound but for unreadable certificates. They are in no site yet: who serves an earlier version of
+    /// one keeps that.
+    pub degraded: Vec<Zone>,
     /// What is wrong with parts of it: zones with errors are left out of the site.
     pub problems: Vec<Problem>,
     /// The file it came from, and its text.
@@ -36,6 +38,15 @@ pub enum Refusal {
     Unreadable { path: PathBuf, why: String },
     /// The file makes no sense: nothing in it can be served.
     Invalid { path: PathBuf, problems: Vec<Problem> },
+}
+
+/// When a configuration is loaded, which decides how much of it must be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing is served yet: what can be served is better than nothing.
+    Start,
+    /// Something is served: an error outside the zones changes nothing.
+    Reload,
 }
 
 impl Refusal {
@@ -65,44 +76,99 @@ impl Refusal {
     }
 }
 
-/// Reads and checks everything the flags name.
+impl Loaded {
+    /// Whether anything in it is an error.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(Problem::is_error)
+    }
+
+    /// Takes the degraded zones into the site, except those `served` already in an earlier version.
+    pub fn admit_degraded(&mut self, served: &[String]) {
+        let degraded = std::mem::take(&mut self.degraded);
+        self.site.zones.extend(degraded.into_iter().filter(|zone| !served.contains(&zone.name)));
+    }
+}
+
+/// Reads and checks everything the flags and the environment name. Flags override the environment, which overrides the
+/// file.
 ///
 /// # Errors
-/// [`Refusal`]: nothing can be served.
-pub fn load(args: &SiteArgs) -> Result<Loaded, Refusal> {
+/// [`Refusal`]: nothing can be served, or for a reload, nothing is to be changed.
+pub fn load(args: &SiteArgs, moment: Moment) -> Result<Loaded, Refusal> {
     let file = match (&args.config, &args.origin) {
         (Some(path), _) => Some(path.clone()),
         (None, Some(_)) => None,
         (None, None) => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
     };
+    let overrides = overrides(args);
+    let single = args.origin.as_deref().map(|origin| Site::single(origin).map_err(|fault| (origin, fault)));
+    let single = single
+        .transpose()
+        .map_err(|(origin, fault)| Refusal::Usage(format!("--origin {origin}: {fault}")))?;
     let mut loaded = match (file, &args.origin) {
-        (Some(path), _) => load_file(&path)?,
-        (None, Some(_)) => Loaded { site: Site::default(), problems: Vec::new(), file: None },
+        (Some(path), _) => from_text(&path, read_bounded(&path)?, &overrides, moment)?,
+        (None, Some(origin)) => {
+            let parsed = seawall_snapshot::single(origin, Path::new(""), &overrides);
+            usable(Path::new("flags"), parsed, None, moment)?
+        }
         (None, None) => return Err(Refusal::Nothing),
     };
-    if let Some(origin) = &args.origin {
-        let single =
-            Site::single(origin).map_err(|fault| Refusal::Usage(format!("--origin {origin}: {fault}")))?;
+    if let Some(single) = single {
         loaded.site.zones = single.zones;
+        loaded.degraded.clear();
     }
-    apply(args, &mut loaded.site);
+    if moment == Moment::Start {
+        loaded.admit_degraded(&[]);
+    }
     Ok(loaded)
 }
 
-/// The site this data folder served last, for a process that is started again after a death while the file is broken:
-/// an edit that was refused must not become an outage when the edge next restarts.
-pub fn load_last_good(args: &SiteArgs, data_dir: &Path) -> Option<Loaded> {
-    let text = read_bounded(&data_dir.join(LAST_GOOD)).ok()?;
-    let path = args.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let mut loaded = from_text(&path, text).ok()?;
-    apply(args, &mut loaded.site);
-    Some(loaded)
+/// Loads for a process that takes the place of another: what has become invalid since is served as it was when it was last
+/// good. An edit that was refused must not become an outage when the edge next restarts.
+///
+/// # Errors
+/// As [`load`], if there is no last good file either.
+pub fn load_again(args: &SiteArgs) -> Result<Loaded, Refusal> {
+    let last_good = || {
+        let path = args.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let text = read_bounded(&args.data_dir.as_ref()?.join(LAST_GOOD)).ok()?;
+        from_text(&path, text, &overrides(args), Moment::Start).ok()
+    };
+    let mut loaded = match load(args, Moment::Reload) {
+        Ok(loaded) if !loaded.has_errors() => return Ok(loaded),
+        Ok(loaded) => loaded,
+        Err(refusal) => {
+            // At the first start a part of it might have done; but the whole of an earlier one is better.
+            let Some(mut loaded) = last_good() else { return load(args, Moment::Start).map_err(|_| refusal) };
+            refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
+            tracing::error!("the configuration is invalid; serving the last one that was good");
+            loaded.admit_degraded(&[]);
+            return Ok(loaded);
+        }
+    };
+    for zone in last_good().map(|earlier| earlier.site.zones).unwrap_or_default() {
+        let faulty = loaded.problems.iter().any(|p| p.is_error() && p.zone.as_deref() == Some(&zone.name));
+        let taken = |host| {
+            loaded.site.zones.iter().any(|other| other.name == zone.name || other.hosts.contains(host))
+        };
+        if faulty && !zone.hosts.iter().any(taken) {
+            tracing::warn!(zone = zone.name, "serving the last good version of this zone");
+            loaded.site.zones.push(zone);
+        }
+    }
+    let served: Vec<String> = loaded.site.zones.iter().map(|zone| zone.name.clone()).collect();
+    loaded.admit_degraded(&served);
+    Ok(loaded)
 }
 
-/// Keeps what is being served now for [`load_last_good`]. Best effort: a full disk does not stop serving.
+/// Keeps what is being served now for [`load_again`], if there is no error in it. Best effort: a full disk does not stop
+/// serving.
 pub fn keep_last_good(loaded: &Loaded) {
-    let Some((_, text)) = &loaded.file else { return };
+    let Some((_, text)) = loaded.file.as_ref().filter(|_| !loaded.has_errors()) else { return };
     let path = loaded.site.data_dir.join(LAST_GOOD);
+    if std::fs::read_to_string(&path).is_ok_and(|kept| kept == *text) {
+        return;
+    }
     let beside = path.with_extension("toml.new");
     let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
     if let Err(error) = written {
@@ -110,13 +176,13 @@ pub fn keep_last_good(loaded: &Loaded) {
     }
 }
 
-/// Reads and checks one file, without flags.
+/// Reads one file as it is, for `seawall check`.
 ///
 /// # Errors
-/// [`Refusal`]: nothing in it can be served.
-pub fn load_file(path: &Path) -> Result<Loaded, Refusal> {
-    let text = read_bounded(path).map_err(|why| Refusal::Unreadable { path: path.to_owned(), why })?;
-    from_text(path, text)
+/// [`Refusal::Unreadable`].
+pub fn check(path: &Path) -> Result<Parsed, Refusal> {
+    let text = read_bounded(path)?;
+    Ok(seawall_snapshot::parse(&text, folder(path), &seawall_snapshot::environment()))
 }
 
 /// The data folder of a running Seawall, for commands that talk to one.
@@ -127,11 +193,11 @@ pub fn data_dir(place: &WhereArgs) -> Result<PathBuf, Refusal> {
     if let Some(dir) = &place.data_dir {
         return Ok(dir.clone());
     }
-    let default = Path::new(DEFAULT_FILE);
-    match &place.config {
-        Some(path) => load_file(path).map(|loaded| loaded.site.data_dir),
-        None if default.exists() => load_file(default).map(|loaded| loaded.site.data_dir),
-        None => Ok(Site::default().data_dir),
+    let args = SiteArgs { config: place.config.clone(), ..SiteArgs::default() };
+    match load(&args, Moment::Start) {
+        Ok(loaded) => Ok(loaded.site.data_dir),
+        Err(Refusal::Nothing) => Ok(Site::default().data_dir),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -166,50 +232,75 @@ impl Plan {
     }
 }
 
-fn from_text(path: &Path, text: String) -> Result<Loaded, Refusal> {
-    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parsed = crate::snapshot_stub::parse(&text, base);
+fn from_text(
+    path: &Path,
+    text: String,
+    overrides: &[(String, String)],
+    moment: Moment,
+) -> Result<Loaded, Refusal> {
+    let parsed = seawall_snapshot::parse(&text, folder(path), overrides);
+    usable(path, parsed, Some((path.to_owned(), text)), moment)
+}
+
+fn usable(
+    path: &Path,
+    parsed: Parsed,
+    file: Option<(PathBuf, String)>,
+    moment: Moment,
+) -> Result<Loaded, Refusal> {
+    let wholly_bad = moment == Moment::Reload && parsed.is_wholly_bad();
     match parsed.site {
         // Every zone at fault leaves nothing to serve: that is a broken file, not an order to remove all (DESIGN R8).
-        Some(site) if !site.zones.is_empty() || !parsed.problems.iter().any(Problem::is_error) => {
-            Ok(Loaded { site, problems: parsed.problems, file: Some((path.to_owned(), text)) })
+        Some(ref site) if site.zones.is_empty() && parsed.degraded.is_empty() && parsed.has_errors() => {
+            Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems })
+        }
+        Some(site) if !wholly_bad => {
+            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file })
         }
         _ => Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems }),
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, String> {
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if meta.len() > FILE_MAX {
-        return Err(format!("{} bytes are more than a configuration may have ({FILE_MAX})", meta.len()));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes)
-        .map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
-/// Flags override the file.
-fn apply(args: &SiteArgs, site: &mut Site) {
-    if let Some(dir) = &args.data_dir {
-        // What stands under the data folder by default moves with it; what was placed elsewhere stays.
-        for path in [&mut site.edge.cache.path, &mut site.edge.log.path] {
-            if let Ok(rest) = path.strip_prefix(&site.data_dir) {
-                *path = dir.join(rest);
-            }
-        }
-        site.data_dir.clone_from(dir);
+fn read_bounded(path: &Path) -> Result<String, Refusal> {
+    let unreadable = |why: String| Refusal::Unreadable { path: path.to_owned(), why };
+    let meta = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    let limit = limits::FILE_BYTES;
+    if meta.len() > limit.value {
+        return Err(unreadable(format!("it is larger than {} bytes: {}", limit.value, limit.reason)));
     }
-    for (flags, addresses) in [(&args.http, &mut site.edge.http), (&args.https, &mut site.edge.https)] {
-        if !flags.is_empty() {
-            *addresses = flags.iter().flat_map(ListenArg::addresses).collect();
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
+}
+
+/// The environment, and the flags as if they had been set there: of several with one name the last counts.
+fn overrides(args: &SiteArgs) -> Vec<(String, String)> {
+    let mut pairs = seawall_snapshot::environment();
+    let mut set = |name: &str, value: String| pairs.push((name.to_owned(), value));
+    if let Some(dir) = args.data_dir.as_ref().and_then(|dir| dir.to_str()) {
+        set("SEAWALL_DATA_DIR", dir.to_owned());
+    }
+    for (name, listen) in [("SEAWALL_EDGE_HTTP", &args.http), ("SEAWALL_EDGE_HTTPS", &args.https)] {
+        if !listen.is_empty() {
+            let texts: Vec<String> = listen.iter().map(ToString::to_string).collect();
+            set(name, texts.join(","));
         }
     }
-    if let Some(metrics) = &args.metrics {
-        site.edge.metrics = metrics.addresses().next();
+    match &args.metrics {
+        Some(ListenArg::Off) => set("SEAWALL_EDGE_METRICS", "off".to_owned()),
+        Some(listen) => {
+            set("SEAWALL_EDGE_METRICS", listen.addresses().next().map(|a| a.to_string()).unwrap_or_default());
+        }
+        None => {}
     }
     if let Some(workers) = args.workers {
-        site.edge.workers = workers;
+        set("SEAWALL_EDGE_WORKERS", workers.to_string());
     }
+    pairs
 }
 
 #[cfg(test)]
@@ -227,7 +318,7 @@ mod tests {
             workers: Some(3),
             ..SiteArgs::default()
         };
-        let site = load(&args).unwrap().site;
+        let site = load(&args, Moment::Start).unwrap().site;
         assert_eq!(
             Plan::of(&site),
             Plan { http: vec!["127.0.0.1:0".parse().unwrap()], https: vec![], metrics: None, workers: 3 }
@@ -243,9 +334,74 @@ mod tests {
             config: config.map(PathBuf::from),
             ..SiteArgs::default()
         };
-        assert!(matches!(load(&args(Some("127.0.0.1:3000"), None)), Err(Refusal::Usage(_))));
-        assert!(matches!(load(&args(None, Some("/nonexistent.toml"))), Err(Refusal::Unreadable { .. })));
-        let refusal = load(&args(None, None)).unwrap_err();
+        assert!(matches!(load(&args(Some("127.0.0.1:3000"), None), Moment::Start), Err(Refusal::Usage(_))));
+        assert!(matches!(
+            load(&args(None, Some("/nonexistent.toml")), Moment::Start),
+            Err(Refusal::Unreadable { .. })
+        ));
+        let refusal = load(&args(None, None), Moment::Start).unwrap_err();
         assert!(refusal.messages()[0].contains("--demo"));
+    }
+
+    const GOOD: &str = r#"
+        [[zone]]
+        name = "a.test"
+        pool = [{ name = "p", origins = [{ url = "http://127.0.0.1:1" }] }]
+        [[zone]]
+        name = "b.test"
+        pool = [{ name = "p", origins = [{ url = "http://127.0.0.1:2" }] }]
+    "#;
+
+    fn place(text: &str) -> (tempfile::TempDir, SiteArgs) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("seawall.toml");
+        std::fs::write(&config, text).unwrap();
+        let data_dir = Some(dir.path().to_owned());
+        (dir, SiteArgs { config: Some(config), data_dir, ..SiteArgs::default() })
+    }
+
+    fn zones(loaded: &Loaded) -> Vec<&str> {
+        loaded.site.zones.iter().map(|zone| zone.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_restart_after_a_bad_edit_serves_what_was_good() {
+        let (_dir, args) = place(GOOD);
+        keep_last_good(&load(&args, Moment::Start).unwrap());
+        let config = args.config.clone().unwrap();
+
+        std::fs::write(&config, "this is no TOML").unwrap();
+        assert!(load(&args, Moment::Reload).is_err() && load(&args, Moment::Start).is_err());
+        assert_eq!(zones(&load_again(&args).unwrap()), ["a.test", "b.test"]);
+
+        std::fs::write(&config, GOOD.replace("127.0.0.1:2", "not a port")).unwrap();
+        let loaded = load(&args, Moment::Reload).unwrap();
+        assert_eq!(zones(&loaded), ["a.test"], "a zone with an error is left out");
+        keep_last_good(&loaded);
+        let loaded = load_again(&args).unwrap();
+        assert_eq!(zones(&loaded), ["a.test", "b.test"], "but its last good version is served");
+        assert!(loaded.has_errors(), "and it is reported");
+    }
+
+    #[test]
+    fn a_file_whose_every_zone_is_wrong_is_refused() {
+        let (_dir, args) = place(&GOOD.replace("http://", "gopher://"));
+        assert!(matches!(load(&args, Moment::Start), Err(Refusal::Invalid { .. })));
+        assert!(load_again(&args).is_err());
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let (_dir, mut args) = place(&format!("[edge]\nhttp = \"127.0.0.1:1234\"\nworkers = 7\n{GOOD}"));
+        args.workers = Some(2);
+        let plan = Plan::of(&load(&args, Moment::Start).unwrap().site);
+        assert_eq!((plan.http, plan.workers), (vec!["127.0.0.1:1234".parse().unwrap()], 2));
+        args.http = vec!["127.0.0.1:99".parse().unwrap()];
+        args.origin = Some("http://127.0.0.1:3".to_owned());
+        let loaded = load(&args, Moment::Start).unwrap();
+        assert_eq!(
+            (zones(&loaded), &loaded.site.edge.http),
+            (vec!["default"], &vec!["127.0.0.1:99".parse().unwrap()])
+        );
     }
 }

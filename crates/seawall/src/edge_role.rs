@@ -15,7 +15,7 @@ use seawall_model::Site;
 
 use crate::channel::{Channel, Order, RESUME_FORMAT, Word};
 use crate::cli::{EdgeArgs, SiteArgs};
-use crate::config::{self, Loaded, Plan, Refusal};
+use crate::config::{self, Loaded, Moment, Plan, Refusal};
 use crate::edge_stub::{Edge, Start};
 use crate::exit::Exit;
 use crate::handover::{self, Inherited};
@@ -66,19 +66,7 @@ pub fn report_problems(loaded: &Loaded) {
 }
 
 fn load(args: &EdgeArgs) -> Result<Loaded, Refusal> {
-    let refusal = match config::load(&args.site) {
-        Err(refusal) if args.restarted => refusal,
-        other => return other,
-    };
-    let last_good = args.site.data_dir.as_deref().and_then(|dir| config::load_last_good(&args.site, dir));
-    match last_good {
-        Some(loaded) => {
-            refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
-            tracing::error!("the configuration is invalid; serving the last one that was good");
-            Ok(loaded)
-        }
-        None => Err(refusal),
-    }
+    if args.again { config::load_again(&args.site) } else { config::load(&args.site, Moment::Start) }
 }
 
 fn failed(message: &str) -> Exit {
@@ -109,6 +97,8 @@ struct Process {
     _lock: Option<DataDir>,
     plan: Plan,
     drain: Duration,
+    /// Names of the zones that are served, in whatever version.
+    served: Vec<String>,
     signals: Signals,
     channel: Option<Channel>,
     watch: Watch,
@@ -153,6 +143,7 @@ impl Process {
             _lock: lock,
             plan,
             drain: loaded.site.edge.drain,
+            served: names(&loaded.site).collect(),
             signals,
             channel,
             watch: Watch::new(watched(loaded)),
@@ -266,9 +257,10 @@ impl Process {
             self.load_again = true;
             return;
         }
-        let (args, edge) = (self.args.clone(), Arc::clone(&self.edge));
-        let load = move || match config::load(&args) {
-            Ok(loaded) => {
+        let (args, edge, served) = (self.args.clone(), Arc::clone(&self.edge), self.served.clone());
+        let load = move || match config::load(&args, Moment::Reload) {
+            Ok(mut loaded) => {
+                loaded.admit_degraded(&served);
                 report_problems(&loaded);
                 edge.reload(loaded.site.clone(), loaded.problems.clone());
                 config::keep_last_good(&loaded);
@@ -294,6 +286,10 @@ impl Process {
             Ok(Some(loaded)) => {
                 tracing::info!(zones = loaded.site.zones.len(), "configuration reloaded");
                 self.drain = loaded.site.edge.drain;
+                // A zone with errors is still served in its earlier version.
+                let faulty = loaded.problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_ref());
+                let kept: Vec<String> = faulty.filter(|zone| self.served.contains(zone)).cloned().collect();
+                self.served = names(&loaded.site).chain(kept).collect();
                 self.watch = Watch::new(watched(&loaded));
                 if self.channel.is_none() && Plan::of(&loaded.site) != self.plan {
                     tracing::warn!(
@@ -342,6 +338,10 @@ impl Process {
         }
         Exit::Ok
     }
+}
+
+fn names(site: &Site) -> impl Iterator<Item = String> + '_ {
+    site.zones.iter().map(|zone| zone.name.clone())
 }
 
 /// The files whose change means a reload.

@@ -11,7 +11,6 @@ mod edge_stub;
 mod exit;
 mod handover;
 mod signals;
-mod snapshot_stub;
 mod supervisor;
 mod watch;
 

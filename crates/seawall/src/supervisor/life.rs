@@ -17,7 +17,7 @@ use super::role::{Action, Generation, Purpose, Report, Role};
 use super::sockets::Sockets;
 use crate::channel::{Order, RESUME_FORMAT, Word};
 use crate::cli::SiteArgs;
-use crate::config::{self, Plan};
+use crate::config::{self, Moment, Plan};
 use crate::exit::Exit;
 use crate::signals::Signals;
 
@@ -265,7 +265,7 @@ impl Supervisor {
     }
 
     fn try_reload(&mut self) -> &'static str {
-        let loaded = match config::load(&self.parts.site_args) {
+        let loaded = match config::load(&self.parts.site_args, Moment::Reload) {
             Ok(loaded) => loaded,
             Err(refusal) => {
                 refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
@@ -401,8 +401,8 @@ impl Supervisor {
         let started = match part {
             Part::Edge => {
                 let mut arguments = self.parts.site_args.to_arguments();
-                if purpose == Purpose::Restart {
-                    arguments.push("--restarted".into());
+                if purpose != Purpose::First {
+                    arguments.push("--again".into());
                 }
                 let sockets = match &self.pending {
                     Some(pending) if purpose == Purpose::Rebind => pending,

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 
 use crate::cli::{RunArgs, WhereArgs};
-use crate::config::{self, Loaded, Plan};
+use crate::config::{self, Loaded, Moment, Plan};
 use crate::exit::Exit;
 use crate::signals::Signals;
 
@@ -70,7 +70,7 @@ fn begin(args: &RunArgs, signals: Signals) -> Result<Supervisor, Exit> {
     if let Some(demo) = &demo {
         site_args.origin = Some(demo.url());
     }
-    let loaded = config::load(&site_args).map_err(|refusal| refused(&refusal))?;
+    let loaded = config::load(&site_args, Moment::Start).map_err(|refusal| refused(&refusal))?;
     crate::edge_role::report_problems(&loaded);
 
     // Children are told exactly what was found here, not to look for themselves.
