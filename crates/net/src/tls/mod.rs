@@ -2,6 +2,8 @@
 
 pub mod certs;
 pub mod client;
+#[cfg(test)]
+mod cost;
 pub mod dev;
 pub mod names;
 pub mod server;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Acceptor as HelloAcceptor, NoServerSessionStorage};
-use rustls::{HandshakeKind, NamedGroup, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, ServerConfig};
 use seawall_model::TlsVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -72,8 +72,18 @@ pub enum AcceptError {
 /// Accepts TLS connections. Shared by all workers; made anew when the settings change.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
-    with_h2: Arc<ServerConfig>,
-    only_h1: Arc<ServerConfig>,
+    with_h2: Order,
+    only_h1: Order,
+}
+
+/// One set of protocols under two orders of cipher suites.
+#[derive(Clone, Debug)]
+struct Order {
+    /// AES-128-GCM before all else: a third less server time in a handshake than the AES-256 that OpenSSL's clients
+    /// put first.
+    ours: Arc<ServerConfig>,
+    /// The client's own order, for those who put ChaCha20 first: they have no AES in hardware.
+    theirs: Arc<ServerConfig>,
 }
 
 impl Acceptor {
@@ -86,24 +96,15 @@ impl Acceptor {
         tickets: Arc<TicketKeys>,
         min_version: TlsVersion,
     ) -> Result<Acceptor, rustls::Error> {
-        let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
-            TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            TlsVersion::Tls13 => &[&rustls::version::TLS13],
+        let config = config(certs, tickets, min_version)?;
+        let with = |protocols: &[&[u8]]| {
+            let mut ours = config.clone();
+            ours.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+            let mut theirs = ours.clone();
+            theirs.ignore_client_order = false;
+            Order { ours: Arc::new(ours), theirs: Arc::new(theirs) }
         };
-        let mut config = ServerConfig::builder_with_provider(super::provider().clone())
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_cert_resolver(certs);
-        config.ignore_client_order = true;
-        config.ticketer = tickets;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = TICKETS;
-        config.max_tls13_tickets = TICKETS_MAX;
-        config.max_early_data_size = 0; // 0-RTT can be replayed
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let only_h1 = Arc::new(config.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Acceptor { with_h2: Arc::new(config), only_h1 })
+        Ok(Acceptor { with_h2: with(&[b"h2", b"http/1.1"]), only_h1: with(&[b"http/1.1"]) })
     }
 
     /// Completes the handshake within `limit`. `http2` says whether the host (lower case) may be spoken to in HTTP/2.
@@ -121,13 +122,21 @@ impl Acceptor {
     {
         let handshake = async {
             let start = LazyConfigAcceptor::new(HelloAcceptor::default(), stream).await?;
-            let h2 = match start.client_hello().server_name() {
+            let hello = start.client_hello();
+            let h2 = match hello.server_name() {
                 Some(host) if host.bytes().any(|b| b.is_ascii_uppercase()) => {
                     http2(Some(&host.to_ascii_lowercase()))
                 }
                 host => http2(host),
             };
-            let config = if h2 { &self.with_h2 } else { &self.only_h1 };
+            let order = if h2 { &self.with_h2 } else { &self.only_h1 };
+            // GREASE values (RFC 8701) and the renegotiation marker are no suites.
+            let first = hello.cipher_suites().iter().find_map(|suite| match suite {
+                CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV => None,
+                CipherSuite::Unknown(n) if n & 0x0F0F == 0x0A0A => None,
+                suite => Some(is_chacha(*suite)),
+            });
+            let config = if first == Some(true) { &order.theirs } else { &order.ours };
             start.into_stream(Arc::clone(config)).await
         };
         match timeout(limit, handshake).await {
@@ -139,6 +148,38 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// The settings of both configurations, without ALPN.
+pub(super) fn config(
+    certs: Arc<CertStore>,
+    tickets: Arc<TicketKeys>,
+    min_version: TlsVersion,
+) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let mut config = ServerConfig::builder_with_provider(super::provider().clone())
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(certs);
+    config.ignore_client_order = true;
+    config.ticketer = tickets;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = TICKETS;
+    config.max_tls13_tickets = TICKETS_MAX;
+    config.max_early_data_size = 0; // 0-RTT can be replayed
+    Ok(config)
+}
+
+fn is_chacha(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 impl TlsInfo {
