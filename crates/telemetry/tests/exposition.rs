@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use seawall_telemetry::metrics::{Certificate, METRICS, OriginName};
 use seawall_telemetry::names::{OriginFault, Refusal};
 use seawall_telemetry::{
-    CacheStatus, ConnectionKind, EdgeError, OriginSlot, Record, Registry, Summary, TlsVersion, ZoneSlot,
+    CacheStatus, ConnectionKind, EdgeError, Origin, OriginSlot, Record, Registry, Summary, TlsVersion,
+    ZoneSlot,
 };
 
 type Labels = Vec<(String, String)>;
@@ -131,6 +132,7 @@ fn one_record_is_counted_everywhere_it_belongs() {
         first_byte_us: Some(100),
         cache: CacheStatus::Stale,
         error: Some(EdgeError { code: 502, detail: "" }),
+        origin: Some(Origin { slot, bytes: 77, ..Origin::default() }),
         ..Record::default()
     });
     registry.set_origin_health(slot, false);
@@ -176,6 +178,7 @@ fn one_record_is_counted_everywhere_it_belongs() {
         ("seawall_origin_request_faults_total", &at_origin, 1.0),
         ("seawall_origin_server_errors_total", &at_origin, 1.0),
         ("seawall_origin_response_seconds_total", &at_origin, 0.0015),
+        ("seawall_origin_bytes_total", &at_origin, 77.0),
         ("seawall_origin_connections", &at_origin, 1.0),
         ("seawall_origin_healthy", &at_origin, 0.0),
         ("seawall_config_version", &[], 7.0),

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::clock::SecondText;
 use super::record::{Origin, Record};
 use super::redact::Redaction;
-use super::text::{cut, push_int, push_ip, push_json, push_padded};
+use super::text::{CUT, cut, push_int, push_ip, push_json, push_padded};
 use crate::names::cipher_name;
 
 /// A field of the JSON access log.
@@ -51,8 +51,8 @@ pub enum LayoutError {
 /// What is written of each record and how: made once for a configuration, shared by the workers.
 #[derive(Debug)]
 pub struct Layout {
-    /// The chosen fields, each with its `"Name":` ready to copy. None: combined format.
-    pub(crate) json: Option<Vec<(Vec<u8>, &'static Field)>>,
+    /// The chosen fields. None: combined format.
+    pub(crate) json: Option<Vec<Column>>,
     pub(crate) timestamps: Timestamps,
     pub(crate) redaction: Redaction,
 }
@@ -62,7 +62,7 @@ impl Layout {
     #[must_use]
     pub fn json(redaction: Redaction) -> Self {
         Layout {
-            json: Some(FIELDS.iter().filter(|f| f.standard).map(with_key).collect()),
+            json: Some(FIELDS.iter().filter(|f| f.standard).map(column).collect()),
             timestamps: Timestamps::default(),
             redaction,
         }
@@ -89,7 +89,7 @@ impl Layout {
         if chosen.is_empty() {
             return Err(LayoutError::NoFields);
         }
-        let json = Some(chosen.into_iter().map(with_key).collect());
+        let json = Some(chosen.into_iter().map(column).collect());
         Ok(Layout { json, timestamps: Timestamps::default(), redaction })
     }
 
@@ -120,24 +120,30 @@ impl Default for Clocks {
     }
 }
 
+/// A chosen field with what comes before its value ready to copy, so that each field costs one copy and its value.
+#[derive(Debug)]
+pub(crate) struct Column {
+    /// `","Name":"`: without the first byte if no text is to be closed, without the last if the value is no text.
+    key: Vec<u8>,
+    field: &'static Field,
+}
+
 /// Appends a record as one line of JSON.
 pub(crate) fn write_json(
     out: &mut Vec<u8>,
-    fields: &[(Vec<u8>, &'static Field)],
+    columns: &[Column],
     layout: &Layout,
     clocks: &mut Clocks,
     record: &Record<'_>,
 ) {
     let start = out.len();
-    let mut value = Value { out, layout, clocks };
-    for (key, field) in fields {
-        let before = value.out.len();
-        value.out.extend_from_slice(key);
-        let empty = value.out.len();
-        (field.write)(&mut value, record);
-        if value.out.len() == empty {
-            value.out.truncate(before);
-        }
+    let mut value = Value { out, layout, clocks, key: b"", in_text: false };
+    for column in columns {
+        value.key = &column.key;
+        (column.field.write)(&mut value, record);
+    }
+    if value.in_text {
+        value.out.push(b'"');
     }
     // Each key brings the comma before it; the first becomes the brace.
     match out.get_mut(start) {
@@ -147,40 +153,72 @@ pub(crate) fn write_json(
     out.extend_from_slice(b"}\n");
 }
 
-fn with_key(field: &'static Field) -> (Vec<u8>, &'static Field) {
-    (format!(",\"{}\":", field.name).into_bytes(), field)
+fn column(field: &'static Field) -> Column {
+    Column { key: format!("\",\"{}\":\"", field.name).into_bytes(), field }
 }
 
-/// Where a field writes its value.
+/// Where a field writes its value. A field that calls none of these is absent from the record.
 struct Value<'o> {
     out: &'o mut Vec<u8>,
     layout: &'o Layout,
     clocks: &'o mut Clocks,
+    /// Of the field being written.
+    key: &'o [u8],
+    /// The field before was text and its closing quote is still owed.
+    in_text: bool,
 }
 
 impl Value<'_> {
+    fn begin_text(&mut self) {
+        let key = self.key;
+        self.out.extend_from_slice(if self.in_text { key } else { key.get(1..).unwrap_or_default() });
+        self.in_text = true;
+    }
+
+    fn begin_plain(&mut self) {
+        let key = self.key.split_last().map_or(&b""[..], |(_, rest)| rest);
+        self.out.extend_from_slice(if self.in_text { key } else { key.get(1..).unwrap_or_default() });
+        self.in_text = false;
+    }
+
     fn int(&mut self, value: impl Into<u64>) {
+        self.begin_plain();
         push_int(self.out, value.into());
     }
 
     fn opt_ms(&mut self, us: Option<u64>) {
         if let Some(us) = us {
-            push_int(self.out, us / 1000);
+            self.int(us / 1000);
         }
+    }
+
+    fn bool(&mut self, value: bool) {
+        self.begin_plain();
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// A ratio with two digits after the point; `whole` must not be 0.
+    fn ratio(&mut self, part: u64, whole: u64) {
+        self.begin_plain();
+        let hundredths = part.saturating_mul(100).checked_div(whole).unwrap_or(0);
+        push_int(self.out, hundredths / 100);
+        self.out.push(b'.');
+        push_padded(self.out, hundredths % 100, 2);
     }
 
     /// Text of our own making that needs no escape.
     fn word(&mut self, text: &'static str) {
-        self.out.push(b'"');
+        self.begin_text();
         self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b'"');
     }
 
     fn text(&mut self, text: &[u8]) {
+        self.begin_text();
         let (text, was_cut) = cut(text);
-        self.out.push(b'"');
         push_json(self.out, text);
-        self.close_text(was_cut);
+        if was_cut {
+            self.out.extend_from_slice(CUT.as_bytes());
+        }
     }
 
     fn text_unless_empty(&mut self, text: &[u8]) {
@@ -190,38 +228,33 @@ impl Value<'_> {
     }
 
     fn redacted(&mut self, text: &[u8]) {
+        self.begin_text();
         let (text, was_cut) = cut(text);
-        self.out.push(b'"');
         self.layout.redaction.pieces(text, |piece| push_json(self.out, piece));
-        self.close_text(was_cut);
-    }
-
-    fn close_text(&mut self, was_cut: bool) {
-        self.out.extend_from_slice(if was_cut { "…\"".as_bytes() } else { b"\"" });
+        if was_cut {
+            self.out.extend_from_slice(CUT.as_bytes());
+        }
     }
 
     fn ip(&mut self, ip: std::net::IpAddr) {
-        self.out.push(b'"');
+        self.begin_text();
         push_ip(self.out, ip);
-        self.out.push(b'"');
     }
 
     fn time(&mut self, unix_ns: u64, is_end: bool) {
         let second = unix_ns / 1_000_000_000;
-        let clock = if is_end { &mut self.clocks.end } else { &mut self.clocks.start };
         match self.layout.timestamps {
-            Timestamps::Unix => return push_int(self.out, second),
-            Timestamps::UnixNano => return push_int(self.out, unix_ns),
-            Timestamps::Rfc3339 | Timestamps::Rfc3339Ms => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(clock.of(second));
-            }
+            Timestamps::Unix => return self.int(second),
+            Timestamps::UnixNano => return self.int(unix_ns),
+            Timestamps::Rfc3339 | Timestamps::Rfc3339Ms => self.begin_text(),
         }
+        let clock = if is_end { &mut self.clocks.end } else { &mut self.clocks.start };
+        self.out.extend_from_slice(clock.of(second));
         if self.layout.timestamps == Timestamps::Rfc3339Ms {
             self.out.push(b'.');
             push_padded(self.out, unix_ns / 1_000_000 % 1000, 3);
         }
-        self.out.extend_from_slice(b"Z\"");
+        self.out.push(b'Z');
     }
 
     fn origin_ms(&mut self, record: &Record<'_>, of: fn(&Origin<'_>) -> Option<u64>) {
@@ -424,10 +457,7 @@ pub static FIELDS: &[Field] = &[
             if let Some(before) = r.uncompressed_bytes
                 && r.response_body_bytes > 0
             {
-                let hundredths = before.saturating_mul(100) / r.response_body_bytes;
-                push_int(v.out, hundredths / 100);
-                v.out.push(b'.');
-                push_padded(v.out, hundredths % 100, 2);
+                v.ratio(before, r.response_body_bytes);
             }
         },
     },
@@ -604,7 +634,7 @@ pub static FIELDS: &[Field] = &[
         doc: "Whether the request went over a kept connection to the origin; absent if no origin was asked.",
         write: |v, r| {
             if let Some(o) = &r.origin {
-                v.out.extend_from_slice(if o.reused { b"true" } else { b"false" });
+                v.bool(o.reused);
             }
         },
     },

@@ -78,7 +78,7 @@ impl AccessLog {
         let bytes = std::mem::replace(&mut self.buffer, next);
         let records = std::mem::take(&mut self.records);
         match self.batches.try_send(Batch { bytes, records }) {
-            Ok(()) => {}
+            Ok(()) => self.counts.note_queued(self.batches.len()),
             Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
                 self.counts.dropped(batch.records);
                 // The buffer goes back to where it came from.

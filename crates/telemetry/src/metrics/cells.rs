@@ -150,7 +150,15 @@ cells! {
 }
 
 /// A worker's counters: the only way to write them. Made by `Registry::worker`; may move to the worker's thread but is
-/// not shared between threads, which would lose counts.
+/// not shared between threads, which would lose counts:
+///
+/// ```compile_fail,E0277
+/// let registry = seawall_telemetry::Registry::new("");
+/// let metrics = registry.worker();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| metrics.panics.inc());
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Metrics {
     cells: Arc<Padded>,
@@ -162,8 +170,8 @@ impl Metrics {
         Metrics { cells, one_thread: PhantomData }
     }
 
-    /// Counts a request that has ended: status, cache, version, bytes, durations, zone, origin and error.
-    /// [`Cells::in_flight`], connections and handshakes are counted where they happen.
+    /// Counts a request that has ended: status, cache, version, bytes (the origin's too), durations, zone and error.
+    /// [`Cells::in_flight`], connections, handshakes and attempts at origins are counted where they happen.
     pub fn observe(&self, record: &Record<'_>) {
         let cells = &**self;
         let sent = record.response_head_bytes.saturating_add(record.response_body_bytes);
@@ -179,6 +187,9 @@ impl Metrics {
         let hit = record.cache.served_from_cache();
         if hit {
             cells.cache_bytes.add(record.response_body_bytes);
+        }
+        if let Some(origin) = &record.origin {
+            cells.origin(origin.slot).bytes.add(origin.bytes);
         }
         if let Some(error) = &record.error {
             cells.errors.inc(error.code);

@@ -242,6 +242,7 @@ impl Registry {
             })
             .collect();
         let log = self.log.lock().as_ref().map(|log| LogNumbers {
+            queued: log.queued() as u64,
             written: log.written(),
             lost: log.lost(),
             errors: log.write_errors(),

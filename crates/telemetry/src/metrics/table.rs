@@ -536,6 +536,13 @@ pub static METRICS: &[Metric] = &[
         },
     ),
     row(
+        "seawall_access_log_queued_batches",
+        Kind::Gauge,
+        &[],
+        "Batches of access log records waiting to be written; at 256 records are dropped.",
+        |v, s| present(s, v.log.as_ref().map(|l| l.queued)),
+    ),
+    row(
         "seawall_access_log_errors_total",
         Kind::Counter,
         &[],

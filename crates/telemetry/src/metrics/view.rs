@@ -32,6 +32,7 @@ pub(crate) struct OriginView {
 
 #[derive(Debug)]
 pub(crate) struct LogNumbers {
+    pub(crate) queued: u64,
     pub(crate) written: u64,
     pub(crate) lost: u64,
     pub(crate) errors: u64,
