@@ -50,11 +50,15 @@ impl Limiter {
         if take(&self.awaiting, self.limit.load(Relaxed)) {
             return true;
         }
-        self.refused.fetch_add(1, Relaxed);
         // Without answers nothing else would ever look at the clock.
-        now_ms >= self.tick_ms.load(Relaxed)
+        if now_ms >= self.tick_ms.load(Relaxed)
             && self.step(settings, now_ms)
             && take(&self.awaiting, self.limit.load(Relaxed))
+        {
+            return true;
+        }
+        self.refused.fetch_add(1, Relaxed);
+        false
     }
 
     /// A place was given back without an answer that says anything.

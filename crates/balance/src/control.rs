@@ -26,6 +26,12 @@ const GROW_BELOW: f64 = 1.1;
 /// And above which a trial is called before it is due.
 const TRIAL_ABOVE: f64 = 1.6;
 
+/// A trial's limit relative to the limit before, where nothing better is known.
+const TRIAL_STEP: f64 = 0.3;
+
+/// Squared variation of latency below which it counts as regular: see [`Window::latency_ms`].
+const REGULAR: f64 = 0.25;
+
 /// Fewest samples in a window.
 const MIN_SAMPLES: f64 = 48.0;
 
@@ -97,6 +103,8 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Steady,
+    /// The limit has changed: letting pass the answers to requests from before.
+    Change,
     /// The limit was lowered; waiting until no more requests are under way than it allows.
     Drain {
         trial: Trial,
@@ -132,6 +140,8 @@ pub(crate) struct Control {
     variation: f64,
     /// Growth doubles the limit until congestion was met, and is careful from then on.
     met_congestion: bool,
+    /// The window before this one refused requests.
+    was_bound: bool,
     trial_due_ms: u64,
     early_trial_ms: u64,
     patience_ms: u64,
@@ -150,6 +160,7 @@ impl Default for Control {
             uncongested_ms: None,
             variation: 1.0,
             met_congestion: false,
+            was_bound: false,
             trial_due_ms: 0,
             early_trial_ms: 0,
             patience_ms: PATIENCE_NEW_MS,
@@ -181,6 +192,7 @@ impl Control {
     ) -> Enforced {
         if self.window_began_ms == 0 {
             self.open_window(now_ms, awaiting);
+            self.tick_ms = now_ms;
         }
         match self.phase {
             Phase::Drain { trial } | Phase::Settle { trial } | Phase::Measure { trial }
@@ -189,7 +201,7 @@ impl Control {
                 // What is under way takes far longer than the mean: it is not congestion that fills the limit.
                 take();
                 self.end_trial(now_ms, &trial);
-                self.limit = within(settings, self.limit * HEADROOM);
+                self.set_limit(settings, self.limit * HEADROOM);
                 self.open_window(now_ms, awaiting);
             }
             Phase::Drain { trial } => {
@@ -209,7 +221,14 @@ impl Control {
                     self.tick_ms = trial.give_up_ms;
                 }
             }
-            Phase::Steady | Phase::Measure { .. } => self.look(settings, now_ms, awaiting, seen, take),
+            Phase::Change if seen >= self.need => {
+                take();
+                self.phase = Phase::Steady;
+                self.open_window(now_ms, awaiting);
+            }
+            Phase::Steady | Phase::Change | Phase::Measure { .. } => {
+                self.look(settings, now_ms, awaiting, seen, take)
+            }
         }
         self.enforced(settings)
     }
@@ -223,15 +242,24 @@ impl Control {
         take: impl Fn() -> Sums,
     ) {
         let age_ms = now_ms.saturating_sub(self.window_began_ms);
-        let complete = seen >= self.need && age_ms >= MIN_WINDOW_MS;
+        let complete = seen >= self.need && age_ms >= MIN_WINDOW_MS && !matches!(self.phase, Phase::Change);
         let old = age_ms >= MAX_WINDOW_MS && seen >= FEW_SAMPLES;
         if complete || old {
             let window = Window::new(take(), age_ms);
+            if std::env::var_os("CONTROL_LOG").is_some() {
+                println!(
+                    "{now_ms} {:?} limit {} w0 {:?} {window:?}",
+                    self.phase, self.limit, self.uncongested_ms
+                );
+            }
             match self.phase {
                 Phase::Measure { trial } => self.judge(settings, now_ms, &trial, &window),
                 _ => self.consider(settings, now_ms, &window),
             }
             self.open_window(now_ms, awaiting);
+            if matches!(self.phase, Phase::Change) {
+                self.need = if self.regular() { awaiting.max(1) } else { 1 };
+            }
         } else if now_ms >= self.tick_ms {
             self.wait_longer(settings, now_ms, awaiting, seen);
         }
@@ -241,11 +269,9 @@ impl Control {
     fn wait_longer(&mut self, settings: &Concurrency, now_ms: u64, awaiting: u32, seen: u32) {
         let silent = seen == self.seen && f64::from(awaiting) >= self.limit;
         self.seen = seen;
-        if silent && matches!(self.phase, Phase::Steady) {
-            self.limit = within(settings, self.limit * 2.0);
-            if self.uncongested_ms.is_some() {
-                self.patience_ms = self.patience_ms.saturating_mul(2).min(MAX_PATIENCE_MS);
-            }
+        if silent && !matches!(self.phase, Phase::Measure { .. }) {
+            self.set_limit(settings, self.limit * 2.0);
+            self.patience_ms = self.patience_ms.saturating_mul(2).min(MAX_PATIENCE_MS);
         }
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
     }
@@ -259,8 +285,13 @@ impl Control {
         };
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
         let by_variation = (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES);
-        // Twice what is under way: a shorter window would see a part of one round and take it for the pace.
-        self.need = by_variation.max(2.0 * f64::from(awaiting)) as u32;
+        self.need = by_variation.max(if self.regular() { 2.0 * f64::from(awaiting) } else { 0.0 }) as u32;
+    }
+
+    /// Latency varies so little that requests admitted together leave together. Then a window must see two rounds, or
+    /// it would take a part of one for the pace.
+    fn regular(&self) -> bool {
+        self.variation < REGULAR
     }
 
     /// A window at the standing limit.
@@ -269,26 +300,35 @@ impl Control {
         self.retry_after_s = demand.max(window.mean_ms / 1000.0).round() as u32;
         if window.overloads > 0.1 * (window.samples + window.overloads) {
             // The origin says so itself. Twice what was under way bounds a limit that was never reached.
-            self.limit = within(settings, self.limit.min(2.0 * window.busy + 1.0) * 0.8);
+            self.set_limit(settings, self.limit.min(2.0 * window.busy + 1.0) * 0.8);
             self.met_congestion = true;
             return;
         }
         let saturated = window.busy >= 0.8 * self.limit;
-        if window.refused == 0.0 && !saturated {
+        let bound_before = std::mem::replace(&mut self.was_bound, window.refused > 0.0);
+        if window.refused == 0.0 {
             self.consider_unbound(settings, window);
             return;
         }
         if saturated {
             self.variation = self.variation.max(window.variation.min(8.0));
         }
-        let latency_ms = if saturated { window.by_littles_law_ms() } else { window.mean_ms };
+        let latency_ms = if saturated { window.latency_ms() } else { window.mean_ms };
         let Some(uncongested_ms) = self.uncongested_ms else {
+            if !bound_before {
+                self.phase = Phase::Change;
+                return;
+            }
             self.try_less(settings, now_ms, window, None);
             return;
         };
         let inflation = latency_ms / uncongested_ms.max(0.001);
-        if inflation < GROW_BELOW || (!saturated && inflation < HEADROOM) {
-            self.limit = within(settings, self.limit * if self.met_congestion { HEADROOM } else { 2.0 });
+        let may_grow = self.limit < f64::from(settings.max);
+        if may_grow && (inflation < GROW_BELOW || (!saturated && inflation < HEADROOM)) {
+            self.set_limit(settings, self.limit * if self.met_congestion { HEADROOM } else { 2.0 });
+        } else if !bound_before {
+            // Demand has only just reached the limit; latency has not yet followed.
+            self.phase = Phase::Change;
         } else if now_ms >= self.trial_due_ms || (inflation > TRIAL_ABOVE && now_ms >= self.early_trial_ms) {
             self.try_less(settings, now_ms, window, Some(uncongested_ms));
         }
@@ -301,8 +341,16 @@ impl Control {
             let known = self.uncongested_ms.unwrap_or(window.mean_ms);
             self.uncongested_ms = Some(0.5 * known + 0.5 * window.mean_ms);
         } else if self.uncongested_ms.is_some_and(|known| window.mean_ms < HEADROOM * known) {
-            self.limit = within(settings, self.limit * 1.5);
+            self.set_limit(settings, self.limit * 1.5);
         }
+    }
+
+    fn set_limit(&mut self, settings: &Concurrency, limit: f64) {
+        let limit = within(settings, limit);
+        if limit != self.limit && matches!(self.phase, Phase::Steady) {
+            self.phase = Phase::Change;
+        }
+        self.limit = limit;
     }
 
     fn try_less(
@@ -312,15 +360,21 @@ impl Control {
         window: &Window,
         uncongested_ms: Option<f64>,
     ) {
-        let served = window.samples / window.length_ms;
-        let guess = uncongested_ms.map_or(self.limit * 0.5, |latency_ms| served * latency_ms * 0.8);
+        let served = window.served();
+        let guess = uncongested_ms.map_or(self.limit * TRIAL_STEP, |latency_ms| served * latency_ms * 0.8);
         let limit = guess.clamp(self.limit * 0.25, self.limit * 0.7).max(f64::from(settings.min)).round();
         if limit > 0.8 * self.limit {
             // The floor leaves no room for a trial: make some for the next window.
-            self.limit = within(settings, f64::from(settings.min) * 1.5);
+            self.set_limit(settings, f64::from(settings.min) * 1.5);
             self.trial_due_ms = now_ms;
             return;
         }
+        self.start_trial(now_ms, limit, window);
+    }
+
+    /// Lowers the limit for a moment; `window` is what to compare with.
+    fn start_trial(&mut self, now_ms: u64, limit: f64, window: &Window) {
+        let served = window.served();
         let patience_ms = (window.by_littles_law_ms() * 4.0) as u64;
         let measure_ms =
             (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES) / served * 8.0;
@@ -341,21 +395,24 @@ impl Control {
             self.uncongested_ms = Some(window.mean_ms);
             return;
         }
-        let latency_ms = window.by_littles_law_ms();
-        let kept = window.samples / window.length_ms / trial.served;
+        let latency_ms = window.latency_ms();
+        let kept = window.served() / trial.served;
         self.uncongested_ms = Some(latency_ms);
         self.variation = window.variation.clamp(0.01, 8.0);
         if kept >= 0.9 {
             // Nothing was lost: the trial's limit is itself above capacity. Go on from there at once.
-            self.limit = within(settings, trial.limit * HEADROOM);
+            self.set_limit(settings, trial.limit * HEADROOM);
             self.met_congestion = true;
-            self.trial_due_ms = now_ms;
+            let next = (trial.limit * TRIAL_STEP).round().max(f64::from(settings.min));
+            if next < 0.8 * trial.limit {
+                self.start_trial(now_ms, next, window);
+            }
             return;
         }
         let capacity = trial.served * latency_ms;
         self.met_congestion = capacity < 0.85 * trial.busy;
         let limit = (capacity * HEADROOM).clamp(trial.limit * 1.1, trial.busy.max(trial.limit) * HEADROOM);
-        self.limit = within(settings, limit);
+        self.set_limit(settings, limit);
     }
 
     fn end_trial(&mut self, now_ms: u64, trial: &Trial) {
@@ -367,7 +424,7 @@ impl Control {
 
     fn enforced(&self, settings: &Concurrency) -> Enforced {
         let (limit, need) = match self.phase {
-            Phase::Steady => (self.limit, self.need),
+            Phase::Steady | Phase::Change => (self.limit, self.need),
             // Every answer may be the one that completes the drain.
             Phase::Drain { trial } => (trial.limit, 1),
             Phase::Settle { trial } | Phase::Measure { trial } => (trial.limit, self.need),
@@ -398,6 +455,18 @@ impl Window {
             refused: f64::from(sums.refused),
             overloads: f64::from(sums.overloads),
         }
+    }
+
+    /// Requests served per millisecond while the limit is reached.
+    fn served(&self) -> f64 {
+        self.busy / self.latency_ms().max(0.001)
+    }
+
+    /// Latency while the limit is reached. Where it varies little the mean is exact, whereas a count of departures
+    /// errs by a round, for requests admitted together leave together. Where it varies, counting departures sees a
+    /// change at once, while those that leave tell how it was when they came.
+    fn latency_ms(&self) -> f64 {
+        if self.variation < REGULAR { self.mean_ms } else { self.by_littles_law_ms() }
     }
 
     /// Time in the system from how many were in it and how many left: unlike the mean of those that left, it counts
