@@ -13,13 +13,17 @@ const UPLOAD: &str = include_str!("../../assets/demo/upload.html");
 
 pub(super) fn home(ask: &Ask<'_>) -> String {
     let ray = ask.field("cf-ray");
+    let heading = match ray {
+        Some(_) => "This page came over the wall.",
+        None => "There is no wall here yet.",
+    };
     let lead = match ray {
         Some(_) => {
             "You asked the edge, the edge asked this small site behind it, and the answer came back checked, counted and \
              compressed. Below you can watch each part of that, live."
         }
         None => {
-            "There is no edge in between just now: you are talking to the demo site itself. Open it through the edge's \
+            "You are talking to the demo site itself, with no edge in between. Open it through the edge's \
              address, usually port 8080 or 8443, to see the difference."
         }
     };
@@ -27,6 +31,7 @@ pub(super) fn home(ask: &Ask<'_>) -> String {
         "Seawall demo",
         HOME,
         &[
+            ("heading", heading),
             ("lead", lead),
             ("address", ask.field("cf-connecting-ip").unwrap_or("address unknown")),
             ("scheme", scheme(ask)),
@@ -67,9 +72,9 @@ pub(super) fn receipt(_: &Ask<'_>, receipt: &Receipt) -> String {
 
 pub(super) fn headers(ask: &Ask<'_>) -> String {
     let mut main = String::from(
-        "<h1>Your request, as the origin got it</h1><p class=\"lead\">Names in warm colour were added by the edge. \
+        "<h1>Your request, as the origin got it</h1><p class=\"lead\">Fields marked “edge” were added by it. \
          For programs the same page is JSON: <code>curl -H 'Accept: application/json'</code>.</p>\
-         <div class=\"scroll\"><table><caption class=\"quiet\">",
+         <div class=\"scroll\"><table class=\"pairs\"><caption class=\"quiet\">",
     );
     escape_into(&mut main, ask.method);
     main.push(' ');
@@ -82,12 +87,10 @@ pub(super) fn headers(ask: &Ask<'_>) -> String {
         "</caption><thead><tr><th scope=\"col\">Field</th><th scope=\"col\">Value</th></tr></thead><tbody>",
     );
     for (name, value) in &ask.fields {
-        main.push_str(if is_from_edge(name) {
-            "<tr class=\"edge\"><th scope=\"row\">"
-        } else {
-            "<tr><th scope=\"row\">"
-        });
+        let (row, mark) = if is_from_edge(name) { ("<tr class=\"edge\">", " <small>edge</small>") } else { ("<tr>", "") };
+        main.extend([row, "<th scope=\"row\">"]);
         escape_into(&mut main, name);
+        main.push_str(mark);
         main.push_str("</th><td>");
         escape_into(&mut main, value);
         main.push_str("</td></tr>");
@@ -189,7 +192,7 @@ fn shell(title: &str, main: &str) -> String {
          <header class=\"top\"><a class=\"brand\" href=\"/\"><img src=\"{mark}\" alt=\"\">Seawall <small>demo site</small></a>\
          <nav aria-label=\"Pages\"><a href=\"/cached\">Cache</a><a href=\"/ws\">WebSocket</a><a href=\"/upload\">Upload</a>\
          <a href=\"/headers\">Headers</a><a href=\"/errors\">Errors</a></nav></header>\n<main id=\"main\">\n{main}\n</main>\n\
-         <footer class=\"foot\">This site is built into Seawall, so that there is something to put the edge in front of. It keeps nothing.</footer>\n\
+         <footer class=\"foot\"><p>This site is built into Seawall, so that there is something to put the edge in front of. It keeps nothing.</p></footer>\n\
          </body></html>\n"
     );
     out
