@@ -38,7 +38,6 @@ fn serve(args: &DemoArgs) -> anyhow::Result<()> {
             listener
         }
     };
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let told = async {
@@ -47,7 +46,7 @@ fn serve(args: &DemoArgs) -> anyhow::Result<()> {
                 () = released(channel) => {}
             }
         };
-        crate::demo_stub::serve(listener, told).await
+        seawall_ui::demo::serve(listener, told).await
     })?;
     Ok(())
 }

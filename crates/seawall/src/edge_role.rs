@@ -35,6 +35,7 @@ pub fn run(args: &EdgeArgs) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen for signals: {error}")),
     };
+    let _events = crate::log::start(); // after the signals are blocked: it has a thread
     let inherited = match std::env::var(handover::VARIABLE).map(|text| handover::claim(&text)) {
         Ok(Ok(inherited)) => Some(inherited),
         Ok(Err(error)) => return failed(&error.to_string()),

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use seawall_model::{Problem, Site};
 
 /// What an edge starts with.
+#[allow(dead_code)]
 pub struct Start {
     pub site: Site,
     pub http: Vec<Vec<TcpListener>>,
@@ -149,24 +150,32 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
     let watched = Arc::clone(&shared);
+    watched.active.fetch_add(1, Ordering::SeqCst);
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&served);
     let service = hyper::service::service_fn(move |request| {
-        let shared = Arc::clone(&shared);
+        let (shared, counted) = (Arc::clone(&shared), Arc::clone(&counted));
         async move {
-            shared.active.fetch_add(1, Ordering::SeqCst);
             shared.requests.fetch_add(1, Ordering::Relaxed);
             let response = answer(request, &shared).await;
-            shared.active.fetch_sub(1, Ordering::SeqCst);
+            counted.fetch_add(1, Ordering::SeqCst);
             Ok::<_, std::convert::Infallible>(response)
         }
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     let mut told = false;
+    let mut drained_for = 0;
     loop {
         tokio::select! {
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => {
+                watched.active.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
             () = tokio::time::sleep(Duration::from_millis(20)) => {
-                if !told && watched.draining.load(Ordering::SeqCst) {
+                drained_for += usize::from(watched.draining.load(Ordering::SeqCst));
+                // A connection accepted a moment ago has a request on its way.
+                if !told && drained_for > 0 && (served.load(Ordering::SeqCst) > 0 || drained_for > 25) {
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -40,6 +40,7 @@ pub fn run(args: &RunArgs) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen for signals: {error}")),
     };
+    let _events = crate::log::start();
     if let Ok(state) = std::env::var(resume::VARIABLE) {
         return match takeover::resume(&state, args, signals) {
             Ok(supervisor) => supervisor.live(),

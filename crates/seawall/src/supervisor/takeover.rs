@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::unistd::Pid;
 
@@ -20,6 +21,9 @@ use super::sockets::{Group, Service, Sockets};
 use crate::channel::{Channel, RESUME_FORMAT};
 use crate::cli::RunArgs;
 use crate::signals::Signals;
+
+/// The thread that writes the log ends with this program; it is given this time to write what was said last.
+const EVENTS_WRITTEN_WITHIN: Duration = Duration::from_millis(10);
 
 /// Executes the program file. Returns only if that failed, with everything as before.
 pub fn execute(supervisor: &Supervisor) -> io::Error {
@@ -50,6 +54,7 @@ fn try_execute(supervisor: &Supervisor) -> io::Result<Infallible> {
             c_string(pair)
         })
         .collect::<io::Result<_>>()?;
+    std::thread::sleep(EVENTS_WRITTEN_WITHIN);
     seawall_sys::exec(&program, &args, &env, &keep)
 }
 

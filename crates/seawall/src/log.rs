@@ -1,0 +1,19 @@
+//! The log of Seawall's own life, on standard error.
+
+use seawall_telemetry::events::{self, Events, Format};
+
+/// Starts it. `SEAWALL_LOG` filters (`debug`, `warn,seawall_edge=debug`, …); `SEAWALL_LOG_FORMAT=json` writes JSON.
+/// What is queued is written when the result is dropped.
+///
+/// It starts a thread: a process that reads its signals from a descriptor blocks them first.
+pub fn start() -> Option<Events> {
+    let json = std::env::var("SEAWALL_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    match events::init(if json { Format::Json } else { Format::Text }) {
+        Ok(events) => Some(events),
+        Err(error) => {
+            // Serving without a log is better than not serving.
+            eprintln!("seawall: no log: {error}");
+            None
+        }
+    }
+}
