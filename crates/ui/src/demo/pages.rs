@@ -87,7 +87,8 @@ pub(super) fn headers(ask: &Ask<'_>) -> String {
         "</caption><thead><tr><th scope=\"col\">Field</th><th scope=\"col\">Value</th></tr></thead><tbody>",
     );
     for (name, value) in &ask.fields {
-        let (row, mark) = if is_from_edge(name) { ("<tr class=\"edge\">", " <small>edge</small>") } else { ("<tr>", "") };
+        let (row, mark) =
+            if is_from_edge(name) { ("<tr class=\"edge\">", " <small>edge</small>") } else { ("<tr>", "") };
         main.extend([row, "<th scope=\"row\">"]);
         escape_into(&mut main, name);
         main.push_str(mark);
