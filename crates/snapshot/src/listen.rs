@@ -42,16 +42,18 @@ fn suggestion(text: &str) -> Option<String> {
     if port_of(text).is_some() {
         return Some(format!("write \":{text}\" for that port on every address"));
     }
+    let host_and_port = text.rsplit_once(':').and_then(|(host, port)| Some((host, port_of(port)?)));
+    if let Some((host, port)) = host_and_port
+        && let Ok(address) = host.parse::<Ipv6Addr>()
+    {
+        return Some(format!("put the IPv6 address in brackets: \"[{address}]:{port}\""));
+    }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(format!("add a port: \"{}\"", SocketAddr::new(address, 8080)));
     }
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port_of(port)?;
+    let (host, port) = host_and_port?;
     if host == "localhost" {
         return Some(format!("write \"127.0.0.1:{port}\""));
-    }
-    if let Ok(address) = host.parse::<Ipv6Addr>() {
-        return Some(format!("put the IPv6 address in brackets: \"[{address}]:{port}\""));
     }
     Some("write the IP address: names are not looked up here, since the start must not need DNS".to_owned())
 }
@@ -84,7 +86,11 @@ pub(crate) fn check_overlaps(edge: &Reader<'_, '_>, listeners: &[Listener<'_>]) 
         } else if told_address == other_address {
             spot.error(
                 format!("{told_address} is listened on twice"),
-                format!("remove it here or from `{other_key}`"),
+                if other_key == told.key {
+                    "remove one".to_owned()
+                } else {
+                    format!("remove it here or from `{other_key}`")
+                },
             );
         } else {
             spot.error(

@@ -75,10 +75,7 @@ pub(crate) fn method(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
     }
     if text.bytes().any(|b| b.is_ascii_lowercase()) {
         spot.error(
-            format!(
-                "`{}` is written in capitals: methods are told apart by case (RFC 9110 §9.1)",
-                short(text)
-            ),
+            format!("the method `{}` must be in capitals: case matters (RFC 9110 §9.1)", short(text)),
             format!("write \"{}\"", short(&text.to_ascii_uppercase())),
         );
         return None;
@@ -88,6 +85,10 @@ pub(crate) fn method(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
 
 /// Reads a value for the Host header, `name` or `name:port`, or reports it.
 pub(crate) fn host_value(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
+    if text.contains("://") {
+        host_fault(spot, text, HostFault::Url);
+        return None;
+    }
     let bare = text.parse::<std::net::Ipv6Addr>().is_ok();
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !bare && !port.contains(']') => (name, Some(port)),
@@ -146,7 +147,12 @@ pub(crate) fn host_fault(spot: &Spot<'_, '_>, text: &str, fault: HostFault) {
         HostFault::Port => text.rsplit_once(':').map(|(host, _)| format!("write \"{}\"", short(host))),
         _ => None,
     };
-    spot.error(format!("`{}` is no host: {fault}", short(text)), suggestion);
+    match fault {
+        HostFault::Empty => {
+            spot.error("the host is empty", "write a host such as \"example.com\"".to_owned())
+        }
+        _ => spot.error(format!("`{}` is no host: {fault}", short(text)), suggestion),
+    }
 }
 
 /// Reads the name of a pool or an origin, or reports it.

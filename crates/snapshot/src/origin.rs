@@ -134,7 +134,7 @@ fn read_url(spot: &Spot<'_, '_>, text: &str) -> Option<OriginUrl> {
         UrlFault::Port => None,
         UrlFault::Host(host) => {
             // Only the host is quoted back, never what else stands in the text.
-            host_fault(spot, authority, host);
+            host_fault(spot, authority.split_once(':').map_or(authority, |(host, _)| host), host);
             return None;
         }
     };

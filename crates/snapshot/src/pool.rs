@@ -35,6 +35,10 @@ impl Pools<'_> {
 
     /// Warns of pools that neither a route nor another pool names.
     pub(crate) fn check_used(&self, zone: &Reader<'_, '_>, routed: &HashSet<&str>) {
+        // A route with a slip in its pool's name would make the pool look unused.
+        if zone.cx.zone_errors().0 > 0 {
+            return;
+        }
         let fallen_to: HashSet<&str> =
             self.list.iter().flat_map(|pool| &pool.fallback).map(String::as_str).collect();
         for (index, (pool, (at, _))) in self.list.iter().zip(&self.places).enumerate() {
@@ -72,7 +76,7 @@ pub(crate) fn pools<'t>(zone: &Reader<'_, 't>) -> Pools<'t> {
         pools.list.push(pool);
     });
     if count == 0 && (!zone.has("pool") || zone.is_empty_list("pool")) {
-        let spot = zone.spot();
+        let spot = if zone.has("pool") { zone.spot_of("pool") } else { zone.spot() };
         spot.error(
             "the zone has no pool, so there is nowhere to send its requests",
             "add a [[zone.pool]] with origins".to_owned(),

@@ -161,9 +161,14 @@ impl<'c, 't> Reader<'c, 't> {
     pub(crate) fn missing(&self, name: &'static str) {
         #[cfg(debug_assertions)]
         self.asked.borrow_mut().push(name);
-        let doc = self.schema.key(name).map_or("", |key| key.doc);
+        let doc = self.schema.key(name).and_then(|key| key.doc.split('.').next()).unwrap_or_default();
         let spot = Spot { cx: self.cx, place: self.place.key(name), at: self.at };
-        spot.error(format!("`{name}` is missing"), format!("add it: {}", doc.trim_end_matches('.')));
+        // Documentation begins with a capital, and goes on after a colon here.
+        let doc = match doc.split_at_checked(1) {
+            Some((first, rest)) => first.to_ascii_lowercase() + rest,
+            None => doc.to_owned(),
+        };
+        spot.error(format!("`{name}` is missing"), format!("add it: {doc}"));
     }
 
     /// One of the strings of a [`Kind::Choice`].
@@ -527,6 +532,7 @@ fn wrong_type<T>(spot: &Spot<'_, '_>, key: &Key, found: &DeValue<'_>) -> Option<
             Some(quoted(number.as_str()))
         }
         (Kind::Text | Kind::Choice(_) | Kind::Path, DeValue::Float(number)) => Some(quoted(number.as_str())),
+        (Kind::Texts, _) => Some(format!("write strings in quotes: {} = [\"…\"]", key.name)),
         (Kind::Size(..), _) => Some(SIZE_EXAMPLE.to_owned()),
         (Kind::Duration(..), _) => Some(DURATION_EXAMPLE.to_owned()),
         _ => None,
@@ -575,7 +581,7 @@ fn article(value: &DeValue<'_>) -> &'static str {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",

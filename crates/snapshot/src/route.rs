@@ -20,12 +20,10 @@ pub(crate) fn routes(zone: &Reader<'_, '_>, hosts: &[HostPattern], pools: &Pools
         let route = route(table, &mut covered, pools);
         match closed_by {
             Some(earlier) => table.spot().warn(
-                format!("no request gets here: zone route {earlier} takes them all"),
+                format!("no request gets here: route[{earlier}] takes them all"),
                 "put the route that takes everything last".to_owned(),
             ),
-            None if takes_all(&route) && !table.has("host") && !table.has("methods") => {
-                closed_by = Some(index)
-            }
+            None if takes_all(table) => closed_by = Some(index),
             None => {}
         }
         routes.push(route);
@@ -47,8 +45,10 @@ pub(crate) fn routes(zone: &Reader<'_, '_>, hosts: &[HostPattern], pools: &Pools
     routes
 }
 
-fn takes_all(route: &Route) -> bool {
-    matches!(route.path.as_str(), "/*" | "*")
+/// Whether a route has no condition. Asked of what is written, since a faulty condition is one too.
+fn takes_all(table: &Reader<'_, '_>) -> bool {
+    let every_path = !table.has("path") || matches!(table.text("path"), Some("/*" | "*"));
+    every_path && !table.has("host") && !table.has("methods")
 }
 
 fn route(table: &Reader<'_, '_>, covered: &mut Covered<'_>, pools: &Pools<'_>) -> Route {

@@ -50,7 +50,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Zones {
     );
     cx.leave_zone();
     zones.unreadable = count == 0 && root.has("zone") && !root.is_empty_list("zone");
-    if count == 0 && !root.has("zone") {
+    if !root.has("zone") && cx.errors() == 0 {
         root.spot().warn(
             "there is no zone, so every request is answered with an error",
             "add a [[zone]] with a [[zone.pool]]".to_owned(),

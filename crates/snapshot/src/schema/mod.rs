@@ -121,7 +121,7 @@ pub static ROOT: Table = Table {
             "data_dir",
             Kind::Path,
             Default::Is("\"data\""),
-            "Folder for what Seawall keeps: the disk cache, the access log, ticket keys.",
+            "Folder for what Seawall keeps: the disk cache and the access log, unless they have paths of their own.",
         ),
         key("edge", Kind::Table(&EDGE), Default::Words("its defaults"), "What concerns the edge as a whole."),
         key("zone", Kind::Tables(&ZONE), Default::Words("none"), "One for each site."),

@@ -373,7 +373,7 @@ pub(crate) static ROUTE: Table = Table {
 };
 
 pub(crate) static HEADERS: Table = Table {
-    header: "request_headers = { … }, response_headers = { … }",
+    header: "request_headers = { … }` and `response_headers = { … }",
     doc: "Changes to a header: first the removals, then `set` replaces or adds. Fields that frame the message are Seawall's \
           own and cannot be changed.",
     keys: &[
