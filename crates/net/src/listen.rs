@@ -112,6 +112,35 @@ pub enum ListenError {
     },
 }
 
+/// What an error of `accept` means for the loop that accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptFault {
+    /// The one connection is gone (reset in the queue, a network error on its way): accept the next at once.
+    Connection,
+    /// The process or machine has no descriptor or memory left: wait [`ACCEPT_PAUSE`], warn once, count. Accepting at
+    /// once would spin, as the connection stays in the queue.
+    Exhausted,
+    /// The listener itself is unusable.
+    Listener,
+}
+
+/// How long to leave the queue alone after [`AcceptFault::Exhausted`]: long enough for requests to end and free a
+/// descriptor, short enough that nobody in the queue gives up.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl AcceptFault {
+    /// Tells the errors of `accept(2)` apart. Those of the network stack under a new connection come up through it.
+    #[must_use]
+    pub fn of(error: &io::Error) -> AcceptFault {
+        use nix::errno::Errno;
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => AcceptFault::Exhausted,
+            Some(Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP) => AcceptFault::Listener,
+            _ => AcceptFault::Connection,
+        }
+    }
+}
+
 /// Binds every address for `workers` workers, each with its own socket, in the order given.
 ///
 /// `[::]` takes IPv4 as well unless `0.0.0.0` with the same port is in the list too. Port 0 lets the kernel choose; all
@@ -277,6 +306,20 @@ mod tests {
         ] {
             let text = classify(address, io::Error::from_raw_os_error(errno as i32)).to_string();
             assert!(text.contains(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_of_accept_are_told_apart() {
+        use nix::errno::Errno;
+        for (errno, want) in [
+            (Errno::ECONNABORTED, AcceptFault::Connection),
+            (Errno::EPROTO, AcceptFault::Connection),
+            (Errno::EMFILE, AcceptFault::Exhausted),
+            (Errno::ENFILE, AcceptFault::Exhausted),
+            (Errno::EBADF, AcceptFault::Listener),
+        ] {
+            assert_eq!(AcceptFault::of(&io::Error::from_raw_os_error(errno as i32)), want, "{errno}");
         }
     }
 

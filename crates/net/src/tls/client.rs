@@ -1,5 +1,6 @@
 //! TLS towards origins: encrypted (`full`) or encrypted and verified (`strict`).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,13 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, HandshakeKind, PeerMisbehaved,
     RootCertStore, SignatureScheme,
 };
+use seawall_model::Origin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::certs::Stamp;
 use super::names;
 
 /// Origins whose sessions one configuration remembers. rustls keeps up to 8 tickets for each, about 2 KiB together.
@@ -99,6 +102,46 @@ pub struct OriginTlsInfo {
     pub resumed: bool,
 }
 
+/// The configurations of all origins, one for each kind of settings: kept from snapshot to snapshot, so that reloading
+/// the configuration forgets no session.
+#[derive(Debug, Default)]
+pub struct OriginConfigs(HashMap<(Verify, bool), (Stamp, Arc<ClientConfig>)>);
+
+impl OriginConfigs {
+    /// The configuration for these settings; a CA file is read again if it changed.
+    ///
+    /// # Errors
+    /// The CA file is unusable. Connections in use keep what they have.
+    pub fn get(&mut self, verify: &Verify, http2: bool) -> Result<Arc<ClientConfig>, ClientSetupError> {
+        let stamp = match verify {
+            Verify::StrictWith(path) => Stamp::of(path),
+            Verify::Full | Verify::Strict => Stamp::default(),
+        };
+        match self.0.get(&(verify.clone(), http2)) {
+            Some((seen, config)) if *seen == stamp => Ok(Arc::clone(config)),
+            _ => {
+                let config = client_config(verify, http2)?;
+                self.0.insert((verify.clone(), http2), (stamp, Arc::clone(&config)));
+                Ok(config)
+            }
+        }
+    }
+
+    /// TLS as an origin's settings ask for it; nothing for cleartext.
+    ///
+    /// # Errors
+    /// The CA file or the server's name is unusable.
+    pub fn origin(&mut self, origin: &Origin) -> Result<Option<OriginTls>, ClientSetupError> {
+        let verify = match (origin.tls, &origin.ca) {
+            (seawall_model::OriginTls::Off, _) => return Ok(None),
+            (seawall_model::OriginTls::Full, _) => Verify::Full,
+            (seawall_model::OriginTls::Strict, None) => Verify::Strict,
+            (seawall_model::OriginTls::Strict, Some(path)) => Verify::StrictWith(path.clone()),
+        };
+        OriginTls::new(self.get(&verify, origin.http2)?, origin.server_name()).map(Some)
+    }
+}
+
 /// Opens TLS to one origin.
 #[derive(Clone)]
 pub struct OriginTls {
@@ -143,6 +186,7 @@ impl OriginTls {
 /// A configuration for origins. Origins with equal settings should share one: sessions are remembered in it.
 ///
 /// Reads the roots from disk, the system's once per process; call it while a snapshot is built, not per request.
+/// [`OriginConfigs`] does the sharing.
 ///
 /// # Errors
 /// The CA file is unusable.

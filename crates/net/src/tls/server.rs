@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Acceptor as HelloAcceptor, NoServerSessionStorage};
-use rustls::{CipherSuite, HandshakeKind, NamedGroup, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, InvalidMessage, NamedGroup, ServerConfig};
 use seawall_model::TlsVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -46,6 +46,8 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// `AEAD-AES128-GCM-SHA256`, as in the log field `ClientSSLCipher`.
     pub cipher: &'static str,
+    /// Its IANA number; 0 for none.
+    pub cipher_id: u16,
     /// Key exchange group; none for resumption in TLS 1.2.
     pub group: Option<NamedGroup>,
     /// Whether an earlier session was resumed.
@@ -61,7 +63,10 @@ pub enum AcceptError {
     /// The client closed or reset the connection.
     #[error("the client left during the TLS handshake: {0}")]
     Gone(io::Error),
-    /// The client speaks no TLS, an unsupported version, or broke the protocol; or there is no certificate for it.
+    /// What came is no TLS; most often plain HTTP on the HTTPS port.
+    #[error("the client does not speak TLS")]
+    NotTls,
+    /// The client offered nothing we accept, or broke the protocol; or there is no certificate for it.
     #[error("TLS handshake: {0}")]
     Protocol(rustls::Error),
     /// Anything else of the socket.
@@ -195,6 +200,7 @@ impl TlsInfo {
             alpn,
             version: connection.protocol_version().map_or("none", names::version),
             cipher: connection.negotiated_cipher_suite().map_or("none", |suite| names::cipher(suite.suite())),
+            cipher_id: connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()),
             group: connection.negotiated_key_exchange_group().map(|group| group.name()),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
@@ -205,7 +211,10 @@ impl From<io::Error> for AcceptError {
     fn from(error: io::Error) -> AcceptError {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         if let Some(fault) = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            return AcceptError::Protocol(fault.clone());
+            return match fault {
+                rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => AcceptError::NotTls,
+                fault => AcceptError::Protocol(fault.clone()),
+            };
         }
         match error.kind() {
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => AcceptError::Gone(error),

@@ -302,7 +302,7 @@ async fn handshakes_that_stall_break_or_speak_http_fail_with_the_reason() {
     client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
     let stream = listener.accept().await.unwrap().0;
     let error = acceptor.accept(stream, LIMIT, |_| true).await.unwrap_err();
-    assert!(matches!(error, AcceptError::Protocol(_)), "{error}");
+    assert!(matches!(error, AcceptError::NotTls), "{error}");
 
     // No certificate at all.
     let empty = Acceptor::new(CertStore::new(None), TicketKeys::ephemeral(0), TlsVersion::Tls12).unwrap();
@@ -640,6 +640,27 @@ fn origin_settings_that_cannot_work_are_named() {
     fs::write(ca.path("empty.pem"), "").unwrap();
     let empty = Verify::StrictWith(ca.path("empty.pem"));
     assert!(client_config(&empty, false).unwrap_err().to_string().contains("no usable PEM certificate"));
+}
+
+#[test]
+fn origins_with_equal_settings_share_a_configuration_until_their_ca_file_changes() {
+    let ca = Authority::new();
+    let mut configs = super::client::OriginConfigs::default();
+    let verify = Verify::StrictWith(ca.path("ca.pem"));
+    let first = configs.get(&verify, true).unwrap();
+    assert!(Arc::ptr_eq(&first, &configs.get(&verify, true).unwrap()));
+    assert!(!Arc::ptr_eq(&first, &configs.get(&verify, false).unwrap()));
+    fs::copy(Authority::new().path("ca.pem"), ca.path("ca.pem")).unwrap();
+    assert!(!Arc::ptr_eq(&first, &configs.get(&verify, true).unwrap()));
+
+    let origin = |url: &str| seawall_model::Origin::new(seawall_model::OriginUrl::parse(url).unwrap());
+    assert!(configs.origin(&origin("http://a.test")).unwrap().is_none());
+    assert!(configs.origin(&origin("https://a.test")).unwrap().is_some());
+    let mut full = origin("https://127.0.0.1:8443");
+    full.tls = seawall_model::OriginTls::Full;
+    assert!(configs.origin(&full).unwrap().is_some());
+    let missing = seawall_model::Origin { ca: Some("/none.pem".into()), ..origin("https://a.test") };
+    assert!(configs.origin(&missing).is_err());
 }
 
 #[test]
