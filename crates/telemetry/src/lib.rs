@@ -1,11 +1,12 @@
 //! Metrics, access log and events of the edge.
 //!
-//! Three ways of seeing, each with a budget (DESIGN R10):
+//! Ways of seeing, each with a budget (DESIGN R10):
 //!
 //! - [`access`]: one record per request, written by every worker into its own buffer and handed in batches to one
 //!   thread through a bounded queue. A full queue or disk costs records, which are counted, never time.
 //! - [`metrics`]: cells that one worker writes and every scrape adds up; Prometheus text and a summary for `seawall top`.
 //! - [`events`]: what happens to the process itself, through `tracing`, off the calling thread and rate limited.
+//! - `otel` (feature): traces of a share of the requests to an OpenTelemetry collector.
 //!
 //! A request is described once, as a [`Record`]; `AccessLog::record` writes it and `Metrics::observe` counts it.
 
@@ -14,6 +15,8 @@ pub mod docs;
 pub mod events;
 pub mod metrics;
 pub mod names;
+#[cfg(feature = "otel")]
+pub mod otel;
 
 pub use access::{AccessLog, EdgeError, Layout, LogWriter, Origin, Output, Record, Tls};
 pub use metrics::{Metrics, OriginSlot, Registry, Summary, ZoneSlot};

@@ -93,6 +93,14 @@ impl Redaction {
         }
     }
 
+    /// The text with its secrets replaced.
+    #[must_use]
+    pub fn redacted(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        self.pieces(text, |piece| out.extend_from_slice(piece));
+        out
+    }
+
     fn is_secret(&self, name: &[u8]) -> bool {
         if memchr(b'%', name).is_some() {
             let mut decoded = Vec::with_capacity(name.len());
@@ -150,9 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn redacted(redaction: &Redaction, text: &str) -> String {
-        let mut out = Vec::new();
-        redaction.pieces(text.as_bytes(), |piece| out.extend_from_slice(piece));
-        String::from_utf8(out).unwrap()
+        String::from_utf8(redaction.redacted(text.as_bytes())).unwrap()
     }
 
     #[test]

@@ -80,6 +80,10 @@ pub struct Shared {
     pub ready: SharedGauge,
     /// 1 while draining.
     pub draining: SharedGauge,
+    /// Spans given to the collector.
+    pub spans_exported: SharedCounter,
+    /// Spans lost: the queue was full or the collector did not take them.
+    pub spans_dropped: SharedCounter,
 }
 
 /// Something that brings [`Shared`] up to date before a scrape.
@@ -328,6 +332,8 @@ impl Shared {
             (&copy.cache_purges, &self.cache_purges),
             (&copy.config_loads_ok, &self.config_loads_ok),
             (&copy.config_loads_failed, &self.config_loads_failed),
+            (&copy.spans_exported, &self.spans_exported),
+            (&copy.spans_dropped, &self.spans_dropped),
         ] {
             to.set(from.get());
         }

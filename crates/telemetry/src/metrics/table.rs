@@ -563,6 +563,16 @@ pub static METRICS: &[Metric] = &[
             present(s, v.events_lost);
         },
     ),
+    row(
+        "seawall_trace_spans_total",
+        Kind::Counter,
+        &["result"],
+        "Spans by what became of them; always 0 in builds without the feature otel.",
+        |v, s| {
+            s.count(&["exported"], v.shared.spans_exported.get());
+            s.count(&["dropped"], v.shared.spans_dropped.get());
+        },
+    ),
     worker_counter!("seawall_panics_total", "Panics contained. Each is a bug; please report it.", panics),
     shared_gauge!("seawall_ready", "1 while ready to serve.", ready),
     shared_gauge!("seawall_draining", "1 while draining.", draining),
