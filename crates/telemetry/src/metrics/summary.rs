@@ -13,6 +13,7 @@ const TOP_STATUSES: usize = 10;
 /// The state of an edge at one moment. Counts are since the start: two summaries make rates, and two [`Latency`]s the
 /// quantiles in between ([`Latency::since`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // `seawall top` of one version reads an edge of another
 #[allow(missing_docs)] // names and units say it
 pub struct Summary {
     pub build: String,
@@ -62,6 +63,7 @@ pub struct Summary {
 
 /// One zone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // `seawall top` of one version reads an edge of another
 #[allow(missing_docs)]
 pub struct ZoneSummary {
     pub name: String,
@@ -78,6 +80,7 @@ pub struct ZoneSummary {
 
 /// One origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // `seawall top` of one version reads an edge of another
 #[allow(missing_docs)]
 pub struct OriginSummary {
     pub zone: String,
@@ -103,6 +106,7 @@ pub struct OriginSummary {
 
 /// A distribution of durations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // `seawall top` of one version reads an edge of another
 pub struct Latency {
     /// Observations.
     pub count: u64,
