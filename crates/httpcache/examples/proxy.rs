@@ -59,7 +59,7 @@ impl Proxy {
         let facts = RequestFacts::of(&head);
         let (response, body) = match facts.admit(&self.policy) {
             Ok(()) => self.cached(&head, &facts)?,
-            Err(_) => self.past(&head, &facts, &body)?,
+            Err(_) => self.past(&head, &body)?,
         };
         let with_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
         write_response(&mut client, &response, with_body.then_some(&body[..]), &body)
@@ -112,7 +112,7 @@ impl Proxy {
     }
 
     /// Requests the cache takes no part in, but for what they invalidate.
-    fn past(&self, head: &RequestHead, _: &RequestFacts, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
+    fn past(&self, head: &RequestHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
         let (response, body) = self.ask(head, &head.fields, body)?;
         let request = UnsafeRequest {
             method: head.method,
@@ -197,6 +197,11 @@ impl Proxy {
                     let last =
                         Object { stored: object.stored, fields: *fields, body: object.body.clone(), primary };
                     return Ok(self.send(head, facts, &last, 0));
+                }
+                Some(Freshened::Once(fields)) => {
+                    let once =
+                        Object { stored: object.stored, fields: *fields, body: object.body.clone(), primary };
+                    return Ok(self.send(head, facts, &once, 0));
                 }
                 Some(Freshened::Mismatch) => {
                     self.drop_all(primary);

@@ -3,6 +3,7 @@
 use crate::directives::Seconds;
 use crate::list;
 use crate::policy::{Mode, Policy};
+use crate::status::{CfStatus, Forward};
 use seawall_http::{Fields, Known, Method, RequestHead};
 
 /// The parts of a request that decide about the cache.
@@ -123,6 +124,27 @@ pub enum Bypass {
     Cookie,
     /// The client said `no-store`.
     NoStore,
+}
+
+impl Bypass {
+    /// `fwd` of Cache-Status.
+    #[must_use]
+    pub fn forward(self) -> Forward {
+        match self {
+            Bypass::Method => Forward::Method,
+            Bypass::Off | Bypass::DevelopmentMode | Bypass::Cookie => Forward::Bypass,
+            Bypass::NoStore => Forward::Request,
+        }
+    }
+
+    /// CF-Cache-Status of the response: DYNAMIC where caching was never in question, else BYPASS.
+    #[must_use]
+    pub fn cf_status(self) -> CfStatus {
+        match self {
+            Bypass::Method | Bypass::Off => CfStatus::Dynamic,
+            Bypass::DevelopmentMode | Bypass::Cookie | Bypass::NoStore => CfStatus::Bypass,
+        }
+    }
 }
 
 #[cfg(test)]

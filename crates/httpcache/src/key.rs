@@ -50,7 +50,8 @@ pub enum QueryRule {
     Keep,
     /// Nothing (`ignore_query = true`).
     IgnoreAll,
-    /// All parameters but those whose name matches one of these globs, `*` standing for any run of bytes.
+    /// All parameters but those whose name, as it came (percent-encoding included), matches one of these globs, `*`
+    /// standing for any run of bytes. A query of which nothing is left counts as none.
     Ignore(Vec<Box<[u8]>>),
 }
 

@@ -10,6 +10,25 @@
 //! 4. Else the origin is asked: [`validation`] or [`for_whole`] shapes the request; [`store`] judges a new response,
 //!    [`freshen`] a 304, [`on_failure`] an error, [`invalidated`] names what an unsafe request made invalid.
 //!
+//! What the caller must add: strip hop-by-hop fields from what it forwards, write Age on everything served from the
+//! cache, discard bodies that end early (§3.3), and drop *all* variants of a target that is invalidated (a variant's key
+//! outlives the [`VarySpec`] that led to it). `examples/proxy.rs` puts the pieces together.
+//!
+//! # Conformance
+//!
+//! The npm suite `http-cache-tests` 0.4.5 through `examples/proxy.rs` (with `heuristic`): 159 of 165 required cases, 86
+//! of 95 optimal ones. The six, and why:
+//!
+//! - `stale-close-{must-revalidate,proxy-revalidate,no-cache,s-maxage=2}`: the test server hangs up, stale is forbidden,
+//!   so the answer is our 502 (RFC 9111 §4.2.4); the suite wants a header only its server could have written.
+//! - `age-parse-prefix` expects `Age: 0,7200` to be fresh and its neighbour `age-parse-dup-0` expects `Age: 0, 0` to be
+//!   stale; here every Age but one integer is stale (§4.2.1).
+//! - `304-etag-update-response-ETag` sends a 304 with another strong ETag than the one asked about, which "MUST NOT"
+//!   update anything (§4.3.4); it is asked for again.
+//!
+//! Optimal ones left: stored POST and partial responses are not kept (§3, §3.3 "may"); languages keep their order and
+//! are not chosen by weight (RFC 9110 §12.5.4); If-Modified-Since older than Date is answered whole (§4.3.2).
+//!
 //! Everything a hit needs is in [`Stored`], made when the response was stored: [`decide`] parses nothing.
 
 pub mod dates;

@@ -2,6 +2,7 @@
 
 use crate::facts::RequestFacts;
 use crate::policy::{POLICY_SECONDS_MAX, Policy};
+use crate::status::{CfStatus, Forward};
 use crate::stored::{Flags, Stored};
 
 /// What to do with a stored response whose key matches a request.
@@ -26,6 +27,34 @@ pub enum Verdict {
     Validate(Why),
     /// Answer 504: the client wanted no origin asked (RFC 9111 §5.2.1.7).
     Unavailable,
+}
+
+impl Verdict {
+    /// CF-Cache-Status if the verdict is carried out: what is served is named as such, and what the origin answers anew
+    /// is EXPIRED (after a 304 the caller says [`CfStatus::Revalidated`], after an error STALE).
+    #[must_use]
+    pub fn cf_status(self) -> CfStatus {
+        match self {
+            Verdict::Fresh { .. } => CfStatus::Hit,
+            Verdict::Refresh { .. } => CfStatus::Updating,
+            Verdict::Stale { .. } => CfStatus::Stale,
+            Verdict::Validate(_) => CfStatus::Expired,
+            Verdict::Unavailable => CfStatus::None,
+        }
+    }
+
+    /// `fwd` of Cache-Status; `None`: not forwarded.
+    #[must_use]
+    pub fn forward(self) -> Option<Forward> {
+        match self {
+            Verdict::Validate(Why::Request) => Some(Forward::Request),
+            Verdict::Validate(Why::Stale | Why::NoCache) => Some(Forward::Stale),
+            Verdict::Fresh { .. }
+            | Verdict::Refresh { .. }
+            | Verdict::Stale { .. }
+            | Verdict::Unavailable => None,
+        }
+    }
 }
 
 /// Why a stored response needs the origin's word.

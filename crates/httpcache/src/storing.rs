@@ -4,6 +4,7 @@ use crate::dates;
 use crate::directives::{Directives, MAX_SECONDS, Seconds, Source};
 use crate::facts::{Bypass, RequestFacts};
 use crate::policy::{Mode, POLICY_SECONDS_MAX, Policy, SetCookie, default_ttl_s, is_static};
+use crate::status::CfStatus;
 use crate::stored::{Flags, Stored};
 use crate::vary::{VaryError, VarySpec};
 use seawall_http::{Fields, Known, Method, ResponseHead};
@@ -74,17 +75,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the origin (or the request) kept the response out of the cache, which Cloudflare calls BYPASS; if not,
-    /// nobody asked for caching, which it calls DYNAMIC.
+    /// CF-Cache-Status of the response: BYPASS where the origin, the client or a rule kept it out of the cache, DYNAMIC
+    /// where nobody asked for caching.
     #[must_use]
-    pub fn is_bypass(self) -> bool {
-        !matches!(
-            self,
-            Refusal::NoFreshness
-                | Refusal::Method
-                | Refusal::Bypassed(Bypass::Method | Bypass::Off)
-                | Refusal::Status
-        )
+    pub fn cf_status(self) -> CfStatus {
+        match self {
+            Refusal::Bypassed(bypass) => bypass.cf_status(),
+            Refusal::NoFreshness | Refusal::Method | Refusal::Status => CfStatus::Dynamic,
+            Refusal::NotUnderstood
+            | Refusal::NoStore
+            | Refusal::Private
+            | Refusal::Authorization
+            | Refusal::Vary(_)
+            | Refusal::SetCookie
+            | Refusal::Useless => CfStatus::Bypass,
+        }
     }
 
     /// A token for the `detail` of Cache-Status.
@@ -305,7 +310,7 @@ impl Times {
         // Date has whole seconds: comparing it with milliseconds would age every response by up to a second.
         let apparent_ms = arrival_s.saturating_sub(date_s.unwrap_or(arrival_s)).saturating_mul(1000);
         let delay_ms = exchange.response_time_ms.saturating_sub(exchange.request_time_ms);
-        let corrected_ms = u64::from(age.valid().unwrap_or(0)) * 1000 + delay_ms;
+        let corrected_ms = (u64::from(age.valid().unwrap_or(0)) * 1000).saturating_add(delay_ms);
         Times {
             initial_age_ms: apparent_ms.max(corrected_ms),
             date_s,

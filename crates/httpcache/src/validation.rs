@@ -59,6 +59,9 @@ pub fn confirms(stored: &Fields, not_modified: &Fields) -> bool {
 pub enum Freshened {
     /// Store this in its place, with the body as it is. If its Vary changed, it belongs under another key.
     Update(Box<Entry>),
+    /// Answer this one client with these fields (and the stored body) and leave what is stored as it is: the answer to an
+    /// authorised request must not flow into what others get (§3.5), nor evict it.
+    Once(Box<Fields>),
     /// Answer this one client with these fields (and the stored body), then forget the response: it may no longer be
     /// stored.
     Last(Refusal, Box<Fields>),
@@ -77,6 +80,7 @@ pub fn freshen(exchange: &Exchange<'_>, stored: &Stored, fields: &Fields, policy
     let merged = merge(fields, update);
     match storing::entry(exchange, policy, exchange.path, stored.status, &merged) {
         Ok(entry) => Freshened::Update(Box::new(entry)),
+        Err(Refusal::Authorization) => Freshened::Once(Box::new(merged)),
         Err(refusal) => Freshened::Last(refusal, Box::new(merged)),
     }
 }

@@ -390,8 +390,12 @@ fn cookies_are_stored_as_the_policy_says() {
 
 #[test]
 fn refusals_tell_bypass_from_dynamic() {
-    for (text, bypass) in [("Cache-Control: no-store", true), ("Cache-Control: max-age=0", true), ("", false)]
-    {
-        assert_eq!(stored(&Policy::default(), text).unwrap_err().is_bypass(), bypass, "{text}");
+    for (text, expected) in [
+        ("Cache-Control: no-store", CfStatus::Bypass),
+        ("Cache-Control: max-age=0", CfStatus::Bypass),
+        ("", CfStatus::Dynamic),
+    ] {
+        assert_eq!(stored(&Policy::default(), text).unwrap_err().cf_status(), expected, "{text}");
     }
+    assert_eq!(Refusal::Bypassed(Bypass::Method).cf_status(), CfStatus::Dynamic);
 }

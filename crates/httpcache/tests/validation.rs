@@ -98,6 +98,18 @@ fn a_304_can_end_the_storing_or_speak_of_something_else() {
 }
 
 #[test]
+fn section_3_5_a_304_to_an_authorised_request_neither_updates_nor_evicts() {
+    let old = stored(&Policy::default(), OLD).unwrap();
+    let (facts, update) = (facts("Authorization: x"), response(304, "X: mine"));
+    let found = freshen(&exchange(&facts, "/", &update), &old.stored, &old.fields, &Policy::default());
+    let Freshened::Once(fields) = found else { panic!("{found:?}") };
+    assert_eq!(fields.get_named(b"x"), Some(&b"mine"[..]));
+    let open = response(304, "Cache-Control: max-age=9, public");
+    let found = freshen(&exchange(&facts, "/", &open), &old.stored, &old.fields, &Policy::default());
+    assert!(matches!(found, Freshened::Update(_)));
+}
+
+#[test]
 fn section_4_3_5_head_updates_or_outdates() {
     let old = stored(&Policy::default(), &format!("{OLD} | Content-Length: 9")).unwrap();
     let by = |status, text: &str| {
