@@ -116,7 +116,7 @@ pub enum HostFault {
     #[error("a part between dots begins or ends with a hyphen")]
     Hyphen,
     /// Letters outside ASCII.
-    #[error("`{0}` is not ASCII; an international name is written in its xn-- form here")]
+    #[error("{0:?} is not ASCII; an international name is written in its xn-- form here")]
     NotAscii(char),
     /// Anything else that does not belong in a name.
     #[error("{0:?} cannot stand in a host name")]

@@ -254,10 +254,22 @@ impl Lines<'_> {
 
 /// A text quoted in a message: bounded, and without what would garble a terminal.
 pub(crate) fn short(text: &str) -> String {
-    const MOST: usize = 80;
-    let mut out: String =
-        text.chars().take(MOST).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-    if text.chars().nth(MOST).is_some() {
+    clean(text, 80)
+}
+
+/// A path quoted in a message: whole where it is no longer than a path can be.
+pub(crate) fn show_path(path: &Path) -> String {
+    clean(&path.to_string_lossy(), 1_024)
+}
+
+fn clean(text: &str, most: usize) -> String {
+    // Control characters could move the cursor or recolour, and the marks of writing direction could reorder the line.
+    let garbles = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut out: String = text.chars().take(most).map(|c| if garbles(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
         out.push('…');
     }
     out

@@ -82,9 +82,12 @@ fn addresses_and_trust(table: &Reader<'_, '_>, edge: &mut Edge) {
                 .error("`node` is no code", "write 1 to 8 letters or digits, such as \"FRA\"".to_owned());
         }
     }
+    let errors = table.cx.errors();
     table.texts("trusted_proxies", limits::TRUSTED_PROXIES, |spot, text| {
         edge.trusted_proxies.extend(range(spot, text));
     });
+    // Where the list holds errors these are told, and it is not known who would be trusted.
+    let nobody_is_trusted = edge.trusted_proxies.is_empty() && table.cx.errors() == errors;
     if let Some(name) = table.choice("client_ip_header") {
         edge.client_ip_header =
             ClientIpHeader::ALL.into_iter().find(|h| h.name() == name).unwrap_or_default();
@@ -95,8 +98,7 @@ fn addresses_and_trust(table: &Reader<'_, '_>, edge: &mut Edge) {
             "required" => ProxyProtocol::Required,
             _ => ProxyProtocol::Off,
         };
-        // Whether the list holds something wrong is told already; only a list left out is meant here.
-        if !table.has("trusted_proxies") {
+        if nobody_is_trusted {
             let fix = "name the proxies in `trusted_proxies`".to_owned();
             match edge.proxy_protocol {
                 ProxyProtocol::Off => {}

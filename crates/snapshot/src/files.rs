@@ -6,7 +6,7 @@ use std::path::Path;
 
 use seawall_model::{Certificate, limits};
 
-use crate::context::Spot;
+use crate::context::{Spot, show_path};
 use crate::reader::Reader;
 
 /// Largest PEM file looked at: a bundle of all public authorities is a quarter of this.
@@ -71,7 +71,7 @@ pub(crate) fn check(spot: &Spot<'_, '_>, path: &Path, role: Role) -> bool {
         Role::Chain => "certificate",
         Role::Key => "key",
     };
-    let shown = path.display();
+    let shown = show_path(path);
     let (message, suggestion) = match fault {
         FileFault::Public => {
             spot.warn(

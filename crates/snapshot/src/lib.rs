@@ -29,7 +29,7 @@ use std::path::Path;
 
 use seawall_model::{Problem, Severity, Site, Zone, limits};
 
-use crate::context::{At, Context, Place};
+use crate::context::{At, Context, Place, show_path};
 use crate::reader::Reader;
 
 pub use document::document;
@@ -144,7 +144,7 @@ pub fn environment() -> Vec<(String, String)> {
 
 /// The text of a file, or the problem that keeps it from being read.
 fn read(path: &Path) -> Result<String, Box<Problem>> {
-    let shown = path.display();
+    let shown = show_path(path);
     let failed = |error: std::io::Error| {
         let suggestion = match error.kind() {
             ErrorKind::NotFound => "give the path of a seawall.toml, or start with --origin URL and no file",

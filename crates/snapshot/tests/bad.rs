@@ -124,6 +124,36 @@ fn a_password_in_a_url_is_never_repeated() {
 }
 
 #[test]
+fn nothing_in_a_report_can_garble_a_terminal() {
+    let evil = "\\u001b[31m\\u202ex\\u0085";
+    for text in [
+        ZONE.replace("http://a", &format!("http://{evil}")),
+        ZONE.replace("a.example", evil),
+        ZONE.replace("\"app\"", &format!("\"{evil}\"")),
+        ZONE.replace("[[zone.pool", &format!("hosts = [\"{evil}\", \"\\u0085\"]\n[[zone.pool")),
+        ZONE.replace(
+            "[[zone.pool",
+            &format!("certificates = [{{ cert = \"{evil}\", key = \"{evil}\" }}]\n[[zone.pool"),
+        ),
+        ZONE.replace("[[zone.pool", &format!("\"{evil}\" = 1\n[[zone.pool")),
+        format!(
+            "{ZONE}[[zone.route]]\npool = \"{evil}\"\npath = \"{evil}\"\nmethods = [\"{evil}\"]\nbypass_cookie = \"{evil}\"\n"
+        ),
+        format!(
+            "{ZONE}[[zone.route]]\nrequest_headers = {{ set = {{ \"{evil}\" = \"{evil}\" }}, remove = [\"{evil}\"] }}\n"
+        ),
+        "a = \u{1b}[31m\u{202e}".to_owned(),
+    ] {
+        let parsed = parse(&text, Path::new("/nowhere"), &[]);
+        assert!(parsed.has_errors(), "{text}");
+        for problem in &parsed.problems {
+            let shown = problem.to_string();
+            assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+        }
+    }
+}
+
+#[test]
 fn counts_beyond_their_limit_are_refused_by_the_name_of_the_limit() {
     let many =
         |count: usize, each: &dyn Fn(usize) -> String| (0..count).map(each).collect::<Vec<_>>().join(", ");
