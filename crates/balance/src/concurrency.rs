@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::admission::{give, take};
-use crate::control::{Control, Enforced, Sums};
+use crate::control::{Collected, Control, Enforced, Sums};
 use crate::settings::Concurrency;
 
 /// Longest `Retry-After` before it is spread, seconds; spreading may double it.
@@ -109,8 +109,7 @@ impl Limiter {
     /// Lets the control look at the window. Never waits: if another worker is at it, that is enough.
     fn step(&self, settings: &Concurrency, now_ms: u64) -> bool {
         let Ok(mut control) = self.control.try_lock() else { return false };
-        let seen = self.samples.load(Relaxed).saturating_add(self.overloads.load(Relaxed));
-        let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), seen, || self.take_sums());
+        let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), self);
         self.enforce(enforced);
         true
     }
@@ -121,10 +120,27 @@ impl Limiter {
         self.tick_ms.store(enforced.tick_ms, Relaxed);
         self.retry_after_s.store(enforced.retry_after_s, Relaxed);
     }
+}
 
-    /// Empties the counters. A sample another worker is adding at this moment may be split over two windows, which
-    /// errs by one sample's part in dozens.
-    fn take_sums(&self) -> Sums {
+impl Collected for Limiter {
+    fn seen(&self) -> u32 {
+        self.samples.load(Relaxed).saturating_add(self.overloads.load(Relaxed))
+    }
+
+    fn peek(&self) -> Sums {
+        Sums {
+            samples: self.samples.load(Relaxed),
+            latency_us: self.latency_us.load(Relaxed),
+            latency_squared: self.latency_squared.load(Relaxed),
+            busy: self.busy.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            overloads: self.overloads.load(Relaxed),
+        }
+    }
+
+    /// A sample another worker is adding at this moment may be split over two windows, which errs by one sample's
+    /// part in dozens.
+    fn take(&self) -> Sums {
         Sums {
             samples: self.samples.swap(0, Relaxed),
             latency_us: self.latency_us.swap(0, Relaxed),

@@ -29,14 +29,17 @@ const TRIAL_ABOVE: f64 = 1.6;
 /// A trial's limit relative to the limit before, where nothing better is known.
 const TRIAL_STEP: f64 = 0.3;
 
-/// Squared variation of latency below which it counts as regular: see [`Window::latency_ms`].
-const REGULAR: f64 = 0.25;
+/// Mean latency and latency by Little's law agree within this factor while nothing is in motion.
+const AGREEMENT: f64 = 1.2;
 
 /// Fewest samples in a window.
 const MIN_SAMPLES: f64 = 48.0;
 
 /// Most samples that variance alone can ask for.
 const MAX_SAMPLES: f64 = 1_000.0;
+
+/// Largest squared variation of latency believed.
+const MAX_VARIATION: f64 = 8.0;
 
 /// Samples per unit of squared variation: the mean of a window is then good to a tenth.
 const SAMPLES_PER_VARIATION: f64 = 100.0;
@@ -76,6 +79,16 @@ pub(crate) struct Sums {
     pub(crate) overloads: u32,
 }
 
+/// Where a window's sums are collected.
+pub(crate) trait Collected {
+    /// Samples and signs of overload so far.
+    fn seen(&self) -> u32;
+    /// The sums so far.
+    fn peek(&self) -> Sums;
+    /// The sums, which start over.
+    fn take(&self) -> Sums;
+}
+
 /// What the request path goes by until the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Enforced {
@@ -103,20 +116,12 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Steady,
-    /// The limit has changed: letting pass the answers to requests from before.
-    Change,
     /// The limit was lowered; waiting until no more requests are under way than it allows.
-    Drain {
-        trial: Trial,
-    },
+    Drain(Trial),
     /// Letting pass the answers that still carry the time they queued.
-    Settle {
-        trial: Trial,
-    },
+    Settle(Trial),
     /// Measuring under the lowered limit.
-    Measure {
-        trial: Trial,
-    },
+    Measure(Trial),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,19 +140,23 @@ pub(crate) struct Control {
     limit: f64,
     phase: Phase,
     window_began_ms: u64,
+    /// Samples after which the window is looked at.
+    need: u32,
+    /// And after which it is taken as it is: two rounds of all that was under way.
+    rounds: u32,
+    tick_ms: u64,
+    /// Samples at the last tick.
+    seen: u32,
+    patience_ms: u64,
     /// Latency without congestion, milliseconds; `None` until known (R5: missing is absent).
     uncongested_ms: Option<f64>,
+    /// Latency of the last window.
+    latest_ms: Option<f64>,
     variation: f64,
     /// Growth doubles the limit until congestion was met, and is careful from then on.
     met_congestion: bool,
-    /// The window before this one refused requests.
-    was_bound: bool,
     trial_due_ms: u64,
     early_trial_ms: u64,
-    patience_ms: u64,
-    seen: u32,
-    tick_ms: u64,
-    need: u32,
     retry_after_s: u32,
 }
 
@@ -157,16 +166,17 @@ impl Default for Control {
             limit: 0.0,
             phase: Phase::Steady,
             window_began_ms: 0,
+            need: MIN_SAMPLES as u32,
+            rounds: 0,
+            tick_ms: 0,
+            seen: 0,
+            patience_ms: PATIENCE_NEW_MS,
             uncongested_ms: None,
+            latest_ms: None,
             variation: 1.0,
             met_congestion: false,
-            was_bound: false,
             trial_due_ms: 0,
             early_trial_ms: 0,
-            patience_ms: PATIENCE_NEW_MS,
-            seen: 0,
-            tick_ms: 0,
-            need: MIN_SAMPLES as u32,
             retry_after_s: 1,
         }
     }
@@ -175,60 +185,51 @@ impl Default for Control {
 impl Control {
     /// Brings the limit within bounds, which a reload may have changed.
     pub(crate) fn bound(&mut self, settings: &Concurrency) -> Enforced {
-        let limit = if self.limit == 0.0 { INITIAL } else { self.limit };
-        self.limit = within(settings, limit);
+        self.set_limit(settings, if self.limit == 0.0 { INITIAL } else { self.limit });
         self.enforced(settings)
     }
 
-    /// Looks at the time and the number of samples `seen` so far, closes the window with `take` if it is complete,
-    /// and answers what holds from now on.
+    /// Looks at the time and at what the window has collected so far, ends it with `take` if it is complete, and
+    /// answers what holds from now on. `awaiting` is the number of requests under way.
     pub(crate) fn step(
         &mut self,
         settings: &Concurrency,
         now_ms: u64,
         awaiting: u32,
-        seen: u32,
-        take: impl Fn() -> Sums,
+        window: &impl Collected,
     ) -> Enforced {
         if self.window_began_ms == 0 {
             self.open_window(now_ms, awaiting);
             self.tick_ms = now_ms;
         }
+        let seen = window.seen();
         match self.phase {
-            Phase::Drain { trial } | Phase::Settle { trial } | Phase::Measure { trial }
-                if now_ms >= trial.give_up_ms && seen < self.need =>
+            Phase::Drain(trial) | Phase::Settle(trial) | Phase::Measure(trial)
+                if now_ms >= trial.give_up_ms =>
             {
                 // What is under way takes far longer than the mean: it is not congestion that fills the limit.
-                take();
+                window.take();
                 self.end_trial(now_ms, &trial);
                 self.set_limit(settings, self.limit * HEADROOM);
                 self.open_window(now_ms, awaiting);
             }
-            Phase::Drain { trial } => {
+            Phase::Drain(trial) => {
+                self.tick_ms = trial.give_up_ms;
                 if f64::from(awaiting) <= trial.limit {
-                    take();
-                    self.phase = Phase::Settle { trial };
-                    self.window_began_ms = now_ms;
+                    window.take();
+                    self.phase = Phase::Settle(trial);
                     self.need = trial.limit as u32;
                 }
-                self.tick_ms = trial.give_up_ms;
             }
-            Phase::Settle { trial } => {
+            Phase::Settle(trial) => {
                 if seen >= self.need {
-                    take();
-                    self.phase = Phase::Measure { trial };
+                    window.take();
+                    self.phase = Phase::Measure(trial);
                     self.open_window(now_ms, awaiting);
                     self.tick_ms = trial.give_up_ms;
                 }
             }
-            Phase::Change if seen >= self.need => {
-                take();
-                self.phase = Phase::Steady;
-                self.open_window(now_ms, awaiting);
-            }
-            Phase::Steady | Phase::Change | Phase::Measure { .. } => {
-                self.look(settings, now_ms, awaiting, seen, take)
-            }
+            Phase::Steady | Phase::Measure(_) => self.look(settings, now_ms, awaiting, seen, window),
         }
         self.enforced(settings)
     }
@@ -239,59 +240,60 @@ impl Control {
         now_ms: u64,
         awaiting: u32,
         seen: u32,
-        take: impl Fn() -> Sums,
+        window: &impl Collected,
     ) {
         let age_ms = now_ms.saturating_sub(self.window_began_ms);
-        let complete = seen >= self.need && age_ms >= MIN_WINDOW_MS && !matches!(self.phase, Phase::Change);
-        let old = age_ms >= MAX_WINDOW_MS && seen >= FEW_SAMPLES;
-        if complete || old {
-            let window = Window::new(take(), age_ms);
-            if std::env::var_os("CONTROL_LOG").is_some() {
-                println!(
-                    "{now_ms} {:?} limit {} w0 {:?} {window:?}",
-                    self.phase, self.limit, self.uncongested_ms
-                );
+        let old = age_ms >= MAX_WINDOW_MS && seen >= FEW_SAMPLES && matches!(self.phase, Phase::Steady);
+        if old || (seen >= self.need && age_ms >= MIN_WINDOW_MS) {
+            if !old && seen < self.rounds && !Window::new(window.peek(), age_ms).agrees() {
+                // Something is in motion, or requests admitted together leave together and a part of a round would be
+                // taken for the pace.
+                self.need = seen.saturating_mul(2).min(self.rounds);
+                return;
             }
+            let closed = Window::new(window.take(), age_ms);
             match self.phase {
-                Phase::Measure { trial } => self.judge(settings, now_ms, &trial, &window),
-                _ => self.consider(settings, now_ms, &window),
+                Phase::Measure(trial) => self.judge(settings, now_ms, &trial, &closed),
+                _ => self.consider(settings, now_ms, &closed),
             }
             self.open_window(now_ms, awaiting);
-            if matches!(self.phase, Phase::Change) {
-                self.need = if self.regular() { awaiting.max(1) } else { 1 };
-            }
-        } else if now_ms >= self.tick_ms {
+        } else if now_ms >= self.tick_ms && matches!(self.phase, Phase::Steady) {
             self.wait_longer(settings, now_ms, awaiting, seen);
         }
     }
 
-    /// The window is not complete. If there was no answer at all since the last look and the limit is reached, it grows.
+    /// The window is not complete. If there was no answer at all since the last tick and the limit is reached, it
+    /// grows.
     fn wait_longer(&mut self, settings: &Concurrency, now_ms: u64, awaiting: u32, seen: u32) {
         let silent = seen == self.seen && f64::from(awaiting) >= self.limit;
-        self.seen = seen;
-        if silent && !matches!(self.phase, Phase::Measure { .. }) {
+        if silent {
             self.set_limit(settings, self.limit * 2.0);
+        }
+        if silent || seen > 0 {
             self.patience_ms = self.patience_ms.saturating_mul(2).min(MAX_PATIENCE_MS);
         }
+        self.seen = seen;
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
     }
 
     fn open_window(&mut self, now_ms: u64, awaiting: u32) {
         self.window_began_ms = now_ms;
         self.seen = 0;
-        self.patience_ms = match self.uncongested_ms {
+        self.patience_ms = match self.latest_ms {
             Some(latency_ms) => PATIENCE_MS.max((latency_ms * 8.0) as u64).min(MAX_PATIENCE_MS),
             None => PATIENCE_NEW_MS,
         };
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
-        let by_variation = (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES);
-        self.need = by_variation.max(if self.regular() { 2.0 * f64::from(awaiting) } else { 0.0 }) as u32;
+        self.need = self.samples_needed() as u32;
+        self.rounds = awaiting.saturating_mul(2).max(self.need);
     }
 
-    /// Latency varies so little that requests admitted together leave together. Then a window must see two rounds, or
-    /// it would take a part of one for the pace.
-    fn regular(&self) -> bool {
-        self.variation < REGULAR
+    fn samples_needed(&self) -> f64 {
+        (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES)
+    }
+
+    fn set_limit(&mut self, settings: &Concurrency, limit: f64) {
+        self.limit = limit.clamp(f64::from(settings.min), f64::from(settings.max.max(settings.min)));
     }
 
     /// A window at the standing limit.
@@ -304,31 +306,27 @@ impl Control {
             self.met_congestion = true;
             return;
         }
-        let saturated = window.busy >= 0.8 * self.limit;
-        let bound_before = std::mem::replace(&mut self.was_bound, window.refused > 0.0);
+        self.latest_ms = Some(window.mean_ms);
         if window.refused == 0.0 {
             self.consider_unbound(settings, window);
             return;
         }
+        let saturated = window.busy >= 0.8 * self.limit;
         if saturated {
-            self.variation = self.variation.max(window.variation.min(8.0));
+            self.latest_ms = Some(window.latency_ms());
+            self.variation = self.variation.max(window.variation.min(MAX_VARIATION));
         }
-        let latency_ms = if saturated { window.latency_ms() } else { window.mean_ms };
         let Some(uncongested_ms) = self.uncongested_ms else {
-            if !bound_before {
-                self.phase = Phase::Change;
-                return;
-            }
             self.try_less(settings, now_ms, window, None);
             return;
         };
+        // The higher of the two: the mean does not know yet of requests that are still waiting.
+        let latency_ms =
+            if saturated { window.mean_ms.max(window.by_littles_law_ms()) } else { window.mean_ms };
         let inflation = latency_ms / uncongested_ms.max(0.001);
         let may_grow = self.limit < f64::from(settings.max);
         if may_grow && (inflation < GROW_BELOW || (!saturated && inflation < HEADROOM)) {
             self.set_limit(settings, self.limit * if self.met_congestion { HEADROOM } else { 2.0 });
-        } else if !bound_before {
-            // Demand has only just reached the limit; latency has not yet followed.
-            self.phase = Phase::Change;
         } else if now_ms >= self.trial_due_ms || (inflation > TRIAL_ABOVE && now_ms >= self.early_trial_ms) {
             self.try_less(settings, now_ms, window, Some(uncongested_ms));
         }
@@ -336,21 +334,13 @@ impl Control {
 
     /// Demand is below the limit: learn what latency is without congestion, and grow ahead of demand.
     fn consider_unbound(&mut self, settings: &Concurrency, window: &Window) {
-        self.variation = 0.5 * self.variation + 0.5 * window.variation.min(8.0);
+        self.variation = 0.5 * self.variation + 0.5 * window.variation.min(MAX_VARIATION);
         if window.busy <= 0.5 * self.limit {
             let known = self.uncongested_ms.unwrap_or(window.mean_ms);
             self.uncongested_ms = Some(0.5 * known + 0.5 * window.mean_ms);
         } else if self.uncongested_ms.is_some_and(|known| window.mean_ms < HEADROOM * known) {
             self.set_limit(settings, self.limit * 1.5);
         }
-    }
-
-    fn set_limit(&mut self, settings: &Concurrency, limit: f64) {
-        let limit = within(settings, limit);
-        if limit != self.limit && matches!(self.phase, Phase::Steady) {
-            self.phase = Phase::Change;
-        }
-        self.limit = limit;
     }
 
     fn try_less(
@@ -360,8 +350,10 @@ impl Control {
         window: &Window,
         uncongested_ms: Option<f64>,
     ) {
-        let served = window.served();
-        let guess = uncongested_ms.map_or(self.limit * TRIAL_STEP, |latency_ms| served * latency_ms * 0.8);
+        let guess = match uncongested_ms {
+            Some(latency_ms) => window.served() * latency_ms * 0.8,
+            None => self.limit * TRIAL_STEP,
+        };
         let limit = guess.clamp(self.limit * 0.25, self.limit * 0.7).max(f64::from(settings.min)).round();
         if limit > 0.8 * self.limit {
             // The floor leaves no room for a trial: make some for the next window.
@@ -375,30 +367,29 @@ impl Control {
     /// Lowers the limit for a moment; `window` is what to compare with.
     fn start_trial(&mut self, now_ms: u64, limit: f64, window: &Window) {
         let served = window.served();
-        let patience_ms = (window.by_littles_law_ms() * 4.0) as u64;
-        let measure_ms =
-            (self.variation * SAMPLES_PER_VARIATION).clamp(MIN_SAMPLES, MAX_SAMPLES) / served * 8.0;
-        let give_up_ms = now_ms.saturating_add(500_u64.max(patience_ms)).saturating_add(measure_ms as u64);
-        let trial = Trial { limit, began_ms: now_ms, served, busy: window.busy, give_up_ms };
-        self.phase = Phase::Drain { trial };
+        // Time to drain if answers come as they did; and to let pass and measure, if they come at an eighth of that.
+        let drain_ms = window.latency_ms() * 4.0;
+        let measure_ms = (self.samples_needed() + 3.0 * limit) / served.max(1e-6) * 8.0;
+        let give_up_ms = now_ms.saturating_add(500).saturating_add((drain_ms + measure_ms) as u64);
+        self.phase = Phase::Drain(Trial { limit, began_ms: now_ms, served, busy: window.busy, give_up_ms });
     }
 
     /// A window at a trial's limit.
     fn judge(&mut self, settings: &Concurrency, now_ms: u64, trial: &Trial, window: &Window) {
         self.end_trial(now_ms, trial);
-        let saturated = window.busy >= 0.8 * trial.limit && window.refused > 0.0;
         if window.samples < f64::from(FEW_SAMPLES) {
-            return;
+            return; // signs of overload instead
         }
-        if !saturated {
+        if window.busy < 0.8 * trial.limit || window.refused == 0.0 {
             // Demand fell meanwhile: no comparison, but latency at low load is worth knowing.
             self.uncongested_ms = Some(window.mean_ms);
             return;
         }
         let latency_ms = window.latency_ms();
-        let kept = window.served() / trial.served;
+        let kept = window.served() / trial.served.max(1e-6);
         self.uncongested_ms = Some(latency_ms);
-        self.variation = window.variation.clamp(0.01, 8.0);
+        self.latest_ms = Some(latency_ms);
+        self.variation = window.variation.clamp(0.01, MAX_VARIATION);
         if kept >= 0.9 {
             // Nothing was lost: the trial's limit is itself above capacity. Go on from there at once.
             self.set_limit(settings, trial.limit * HEADROOM);
@@ -411,8 +402,8 @@ impl Control {
         }
         let capacity = trial.served * latency_ms;
         self.met_congestion = capacity < 0.85 * trial.busy;
-        let limit = (capacity * HEADROOM).clamp(trial.limit * 1.1, trial.busy.max(trial.limit) * HEADROOM);
-        self.set_limit(settings, limit);
+        let highest = trial.busy.max(trial.limit) * HEADROOM;
+        self.set_limit(settings, (capacity * HEADROOM).clamp(trial.limit * 1.1, highest));
     }
 
     fn end_trial(&mut self, now_ms: u64, trial: &Trial) {
@@ -424,10 +415,10 @@ impl Control {
 
     fn enforced(&self, settings: &Concurrency) -> Enforced {
         let (limit, need) = match self.phase {
-            Phase::Steady | Phase::Change => (self.limit, self.need),
+            Phase::Steady => (self.limit, self.need),
             // Every answer may be the one that completes the drain.
-            Phase::Drain { trial } => (trial.limit, 1),
-            Phase::Settle { trial } | Phase::Measure { trial } => (trial.limit, self.need),
+            Phase::Drain(trial) => (trial.limit, 1),
+            Phase::Settle(trial) | Phase::Measure(trial) => (trial.limit, self.need),
         };
         Enforced {
             limit: (limit.round() as u32).clamp(settings.min, settings.max),
@@ -457,25 +448,26 @@ impl Window {
         }
     }
 
-    /// Requests served per millisecond while the limit is reached.
-    fn served(&self) -> f64 {
-        self.busy / self.latency_ms().max(0.001)
-    }
-
-    /// Latency while the limit is reached. Where it varies little the mean is exact, whereas a count of departures
-    /// errs by a round, for requests admitted together leave together. Where it varies, counting departures sees a
-    /// change at once, while those that leave tell how it was when they came.
-    fn latency_ms(&self) -> f64 {
-        if self.variation < REGULAR { self.mean_ms } else { self.by_littles_law_ms() }
-    }
-
     /// Time in the system from how many were in it and how many left: unlike the mean of those that left, it counts
     /// the slow ones that are still in.
     fn by_littles_law_ms(&self) -> f64 {
         self.busy * self.length_ms / self.samples.max(1.0)
     }
-}
 
-fn within(settings: &Concurrency, limit: f64) -> f64 {
-    limit.clamp(f64::from(settings.min), f64::from(settings.max.max(settings.min)))
+    /// Whether mean and Little's law say the same.
+    fn agrees(&self) -> bool {
+        let ratio = self.by_littles_law_ms() / self.mean_ms.max(0.001);
+        (1.0 / AGREEMENT..=AGREEMENT).contains(&ratio)
+    }
+
+    /// Latency while the limit is reached: the mean, which is exact when answers come in rounds, unless Little's law
+    /// contradicts it.
+    fn latency_ms(&self) -> f64 {
+        if self.agrees() { self.mean_ms } else { self.by_littles_law_ms() }
+    }
+
+    /// Requests served per millisecond while the limit is reached.
+    fn served(&self) -> f64 {
+        self.busy / self.latency_ms().max(0.001)
+    }
 }
