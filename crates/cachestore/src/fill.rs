@@ -34,6 +34,9 @@ pub enum Unstored {
         /// Bytes that came
         got: u64,
     },
+    /// Parts of it are gone already: it came faster than the disk could write, and memory does not hold it.
+    #[error("the cache could not keep all of it")]
+    Incomplete,
     /// It was purged or removed while it was fetched.
     #[error("purged while it was fetched")]
     Purged,
@@ -169,15 +172,24 @@ impl Fill {
             return Err(Unstored::TooLarge { len, max });
         }
         let object = Arc::new(self.object());
-        let purged = self.shared.is_doomed() || !self.store.marks.spare(&object);
-        if purged {
-            object.forget();
+        let fault = if self.shared.is_doomed() || !self.store.marks.spare(&object) {
+            Some(Unstored::Purged)
+        } else if !object.body().is_complete() {
+            Some(Unstored::Incomplete)
         } else {
+            None
+        };
+        let counters = &self.store.tiers.counters;
+        if fault.is_none() {
             self.store.tiers.put(&object);
-            add(&self.store.tiers.counters.admitted, 1);
+            add(&counters.admitted, 1);
+        } else {
+            // Followers may still read what slices there are.
+            object.forget();
+            add(&counters.refused, 1);
         }
         self.end(Phase::Complete(Some(object.clone())));
-        if purged { Err(Unstored::Purged) } else { Ok(object) }
+        fault.map_or(Ok(object), Err)
     }
 
     /// The response is not to be shared: followers go their own way.
@@ -219,7 +231,7 @@ impl Fill {
             self.seal(WINDOW_SLICES);
         }
         let tiers = Arc::downgrade(&self.store.tiers);
-        Object::sliced(self.key, self.seq(), self.seq(), meta, self.len, tiers)
+        Object::sliced(self.key, self.seq(), meta, self.len, tiers)
     }
 
     /// Makes one slice of the open chunks, and stores it.

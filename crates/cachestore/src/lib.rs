@@ -18,6 +18,8 @@
 //! the start of its fetch. Nothing is scanned. Marks outlive a restart when there is a disk tier.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod codec;
+mod disk;
 mod fill;
 mod follow;
 mod key;
@@ -37,6 +39,13 @@ pub use label::{Labels, Purge};
 pub use object::{Body, Meta, Object};
 pub use stats::Stats;
 pub use store::{Config, Join, Store};
+
+/// For fuzzing: reads bytes as a file of the disk tier and as a purge log. Returns which of them they are.
+#[doc(hidden)]
+#[must_use]
+pub fn fuzz_files(bytes: &[u8]) -> (bool, bool) {
+    (codec::decode(&bytes::Bytes::copy_from_slice(bytes)).is_ok(), disk::is_log(bytes))
+}
 
 /// Bytes in a slice. A body up to this length lies whole beside its head; a longer one is cut at its multiples.
 /// 1 MiB: large enough that a slice costs one file and one lookup per millisecond of a 10 Gbit/s link, small enough

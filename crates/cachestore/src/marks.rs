@@ -44,6 +44,16 @@ impl Marks {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The last sequence given out.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Goes on above this sequence.
+    pub fn skip_to(&self, seq: u64) {
+        self.last.fetch_max(seq, Ordering::Relaxed);
+    }
+
     /// Whether no purge has hit the object.
     #[inline]
     pub fn spare(&self, object: &Object) -> bool {
@@ -98,7 +108,7 @@ impl Marks {
     pub fn restore(&self, mark: &Mark) {
         let mut map = self.map.write();
         self.set(&mut map, mark);
-        self.last.fetch_max(mark.seq, Ordering::Relaxed);
+        self.skip_to(mark.seq);
         self.newest.fetch_max(mark.seq, Ordering::Relaxed);
     }
 

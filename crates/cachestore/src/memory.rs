@@ -8,9 +8,12 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use std::sync::Arc;
 
-/// Least bytes of a shard: the table refuses entries near the size of a shard, and an object with its head and
-/// a whole body is just over 1 MiB. Sixteen of them leave room for the eviction order to mean something.
-const SHARD_BYTES: u64 = 16 << 20;
+/// Least bytes of a shard: an object with its head and a whole body is just over 1 MiB, and the part of a shard for
+/// newcomers must hold a few of those, or each of them pushes out what is in use.
+const SHARD_BYTES: u64 = 32 << 20;
+
+/// Share of the bytes for what was asked for more than once; the rest is for newcomers (S3-FIFO gives them as much).
+const HOT: f64 = 0.9;
 
 /// Shards are for threads to keep out of each other's way; more than this help no one.
 const SHARDS_MAX: u64 = 128;
@@ -29,9 +32,10 @@ pub(crate) enum Held {
 #[derive(Debug)]
 pub(crate) struct Memory {
     cache: Cache<Slot, Held, Weigh, DefaultHashBuilder, Evict>,
+    counters: Arc<Counters>,
 }
 
-/// Entries evicted by an insertion; dropped by the caller outside of all locks.
+/// What an insertion pushed out, replaced or did not take; dropped by the caller outside of all locks.
 pub(crate) type Evicted = Vec<(Slot, Held)>;
 
 impl Memory {
@@ -40,15 +44,18 @@ impl Memory {
         let shards = 1 << shards.ilog2();
         let entries = usize::try_from(capacity / ENTRY_BYTES).unwrap_or(usize::MAX).max(32 * shards);
         let mut options = OptionsBuilder::new();
-        options.shards(shards).estimated_items_capacity(entries).weight_capacity(capacity);
-        let evict = Evict(counters.clone());
+        options
+            .shards(shards)
+            .estimated_items_capacity(entries)
+            .weight_capacity(capacity)
+            .hot_allocation(HOT);
         let hash = DefaultHashBuilder::default();
         let cache = match options.build() {
-            Ok(options) => Cache::with_options(options, Weigh, hash, evict),
+            Ok(options) => Cache::with_options(options, Weigh, hash, Evict),
             // Both numbers it asks for are set; should it want more one day, its defaults will do.
-            Err(_) => Cache::with(entries, capacity, Weigh, hash, evict),
+            Err(_) => Cache::with(entries, capacity, Weigh, hash, Evict),
         };
-        Memory { cache }
+        Memory { cache, counters: counters.clone() }
     }
 
     #[inline]
@@ -74,11 +81,18 @@ impl Memory {
         }
     }
 
-    /// Puts an entry in and gives back those that had to go.
+    pub fn has(&self, slot: &Slot) -> bool {
+        self.cache.contains_key(slot)
+    }
+
+    /// Puts an entry in and gives back what had to go for it.
     #[must_use = "drop these outside of locks"]
     pub fn insert(&self, slot: Slot, held: Held) -> Evicted {
-        let mut evicted = Vec::new();
+        let mut evicted = Evicted::new();
         self.cache.insert_with_lifecycle(slot, held, &mut evicted);
+        // What was replaced, or not taken, is among them and was not evicted.
+        let others = evicted.iter().filter(|(out, _)| *out != slot).count();
+        add(&self.counters.memory_evictions, others as u64);
         evicted
     }
 
@@ -122,13 +136,12 @@ impl Weighter<Slot, Held> for Weigh {
 }
 
 #[derive(Clone, Debug)]
-struct Evict(Arc<Counters>);
+struct Evict;
 
 impl Lifecycle<Slot, Held> for Evict {
     type RequestState = Evicted;
 
     fn on_evict(&self, evicted: &mut Evicted, slot: Slot, held: Held) {
-        add(&self.0.memory_evictions, 1);
         evicted.push((slot, held));
     }
 }

@@ -45,7 +45,6 @@ pub struct Object {
     pub meta: Meta,
     key: Key,
     seq: u64,
-    generation: u64,
     weight: u64,
     body: Held,
     /// Newest purge this object is known to have outlived, or its own sequence.
@@ -67,34 +66,25 @@ impl Object {
     pub(crate) fn whole(key: Key, seq: u64, mut meta: Meta, body: Bytes) -> Object {
         meta.body_len = Some(body.len() as u64);
         let weight = (Self::OVERHEAD + meta.heap_size() + body.len()) as u64;
-        Object::build(key, seq, seq, weight, meta, Held::Whole(body))
+        Object::build(key, seq, weight, meta, Held::Whole(body))
     }
 
-    pub(crate) fn sliced(
-        key: Key,
-        seq: u64,
-        generation: u64,
-        mut meta: Meta,
-        len: u64,
-        tiers: Weak<Tiers>,
-    ) -> Object {
+    pub(crate) fn sliced(key: Key, seq: u64, mut meta: Meta, len: u64, tiers: Weak<Tiers>) -> Object {
         meta.body_len = Some(len);
         let weight = (Self::OVERHEAD + meta.heap_size()) as u64;
-        Object::build(key, seq, generation, weight, meta, Held::Sliced { len, tiers })
+        Object::build(key, seq, weight, meta, Held::Sliced { len, tiers })
     }
 
-    fn build(key: Key, seq: u64, generation: u64, weight: u64, meta: Meta, body: Held) -> Object {
+    fn build(key: Key, seq: u64, weight: u64, meta: Meta, body: Held) -> Object {
         let (checked, forgotten) = (AtomicU64::new(seq), AtomicBool::new(false));
-        Object { meta, key, seq, generation, weight, body, checked, forgotten }
+        Object { meta, key, seq, weight, body, checked, forgotten }
     }
 
     /// The same body under another head.
     pub(crate) fn with_meta(&self, meta: Meta) -> Object {
         match &self.body {
             Held::Whole(body) => Object::whole(self.key, self.seq, meta, body.clone()),
-            Held::Sliced { len, tiers } => {
-                Object::sliced(self.key, self.seq, self.generation, meta, *len, tiers.clone())
-            }
+            Held::Sliced { len, tiers } => Object::sliced(self.key, self.seq, meta, *len, tiers.clone()),
         }
     }
 
@@ -114,10 +104,6 @@ impl Object {
     #[must_use]
     pub fn body(&self) -> Body<'_> {
         Body(self)
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -141,7 +127,7 @@ impl Drop for Object {
             && let Held::Sliced { len, tiers } = &self.body
             && let Some(tiers) = tiers.upgrade()
         {
-            tiers.drop_slices(self.key, self.generation, slices(*len));
+            tiers.drop_slices(self.key, self.seq, slices(*len));
         }
     }
 }
@@ -182,6 +168,18 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Whether all of it seems to be there: to be asked before a response is begun. Costs a lookup for each slice and
+    /// no reading; the first one to be gone or damaged by the time it is read is `None` from [`Body::slice`] all the same.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.0.body {
+            Held::Whole(_) => true,
+            Held::Sliced { len, tiers } => {
+                tiers.upgrade().is_some_and(|t| t.has_slices(self.0.key, self.0.seq, slices(*len)))
+            }
+        }
+    }
+
     /// Slice `index` if it is in memory.
     #[must_use]
     pub fn slice_in_memory(&self, index: u32) -> Option<Bytes> {
@@ -207,7 +205,7 @@ impl<'a> Body<'a> {
     }
 
     fn slot(&self, index: u32) -> Slot {
-        Slot::slice(self.0.key, self.0.generation, index)
+        Slot::slice(self.0.key, self.0.seq, index)
     }
 }
 

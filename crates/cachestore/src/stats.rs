@@ -27,6 +27,8 @@ pub struct Stats {
     pub disk_capacity: u64,
     /// Files on disk now.
     pub disk_entries: u64,
+    /// Whether all files an earlier process left are counted in, and found without trying.
+    pub disk_indexed: bool,
     /// Files deleted to make room.
     pub disk_evictions: u64,
     /// Bytes written to disk.

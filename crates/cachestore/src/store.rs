@@ -2,6 +2,7 @@
 
 use crate::FOLLOWERS_MAX;
 use crate::SLICE;
+use crate::disk::Disk;
 use crate::fill::Fill;
 use crate::follow::{Follower, Shared};
 use crate::key::Key;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Sizes and places.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +78,23 @@ impl Store {
         let counters = Arc::new(Counters::default());
         let memory = Arc::new(Memory::new(config.memory, &counters));
         let marks = Arc::new(Marks::new(0));
-        let tiers = Arc::new(Tiers { memory, counters });
-        let held = if config.disk > 0 { config.disk } else { config.memory };
+        let tiers = Arc::new_cyclic(|tiers| {
+            let disk = (config.disk > 0).then(|| {
+                let (memory, marks) = (memory.clone(), marks.clone());
+                Disk::open(&config.path, config.disk, memory, marks, counters.clone(), tiers.clone())
+            });
+            let disk = disk.and_then(|opened| {
+                opened
+                    .inspect_err(|error| {
+                        add(&counters.disk_errors, 1);
+                        let path = config.path.display();
+                        tracing::warn!(%path, %error, "the disk cannot be used; the cache is in memory alone");
+                    })
+                    .ok()
+            });
+            Tiers { memory, disk, counters: counters.clone() }
+        });
+        let held = if tiers.disk.is_some() { config.disk.max(config.memory) } else { config.memory };
         Store(Arc::new(Inner {
             tiers,
             marks,
@@ -193,7 +210,7 @@ impl Store {
     pub fn refresh(&self, old: &Arc<Object>, meta: Meta) -> Arc<Object> {
         let inner = &self.0;
         let object = Arc::new(old.with_meta(meta));
-        let newer = inner.tiers.memory.peek(old.key()).is_some_and(|held| held.seq() > old.seq());
+        let newer = inner.tiers.has_newer(old.key(), old.seq());
         // The old labels too: a purge of what it was purges it, whatever it is called now.
         if !newer && !old.is_forgotten() && inner.marks.spare(old) && inner.marks.spare(&object) {
             inner.tiers.put(&object);
@@ -215,7 +232,10 @@ impl Store {
     /// Purges: everything it names that was fetched before is dead when this returns.
     pub fn purge(&self, purge: &Purge<'_>) {
         let counters = &self.0.tiers.counters;
-        let (_, collapsed) = self.0.marks.purge(purge);
+        let (marks, collapsed) = self.0.marks.purge(purge);
+        if let Some(disk) = &self.0.tiers.disk {
+            disk.log(&marks);
+        }
         add(&counters.purges, 1);
         if collapsed {
             add(&counters.marks_collapsed, 1);
@@ -228,7 +248,7 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let Inner { tiers, marks, fills, .. } = &*self.0;
         let c = &tiers.counters;
-        Stats {
+        let mut stats = Stats {
             memory_hits: c.memory_hits.sum(),
             memory_misses: c.memory_misses.sum(),
             memory_bytes: tiers.memory.bytes(),
@@ -237,9 +257,6 @@ impl Store {
             memory_evictions: read(&c.memory_evictions),
             disk_hits: read(&c.disk_hits),
             disk_misses: read(&c.disk_misses),
-            disk_bytes: 0,
-            disk_capacity: 0,
-            disk_entries: 0,
             disk_evictions: read(&c.disk_evictions),
             disk_written: read(&c.disk_written),
             disk_corrupt: read(&c.disk_corrupt),
@@ -258,7 +275,18 @@ impl Store {
             marks: marks.len() as u64,
             marks_collapsed: read(&c.marks_collapsed),
             purged: read(&c.purged),
+            ..Stats::default()
+        };
+        if let Some(disk) = &tiers.disk {
+            disk.report(&mut stats);
         }
+        stats
+    }
+
+    /// Waits, blocking the thread, until the disk has all that was stored, removed and purged so far, at most this long:
+    /// to be called at the end of the process. Returns whether it has. At once and `true` without a disk.
+    pub fn flush(&self, wait: Duration) -> bool {
+        self.0.tiers.disk.as_ref().is_none_or(|disk| disk.flush(wait))
     }
 }
 

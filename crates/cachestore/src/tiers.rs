@@ -1,5 +1,6 @@
 //! Memory and disk as one.
 
+use crate::disk::Disk;
 use crate::key::{Key, Slot};
 use crate::memory::{Held, Memory};
 use crate::object::Object;
@@ -14,27 +15,45 @@ const DROPPED_MAX: u32 = 4096;
 #[derive(Debug)]
 pub(crate) struct Tiers {
     pub memory: Arc<Memory>,
+    pub disk: Option<Disk>,
     pub counters: Arc<Counters>,
 }
 
+// The disk is always told first: it puts what it has read into memory, unless it was told of something newer.
 impl Tiers {
     /// Stores an object in place of what was under its key.
     pub fn put(&self, object: &Arc<Object>) {
-        let key = object.key();
+        let (key, held) = (object.key(), Held::Object(object.clone()));
+        if let Some(disk) = &self.disk {
+            disk.write(Slot::head(key), &held);
+        }
         let old = self.memory.peek(key);
-        drop(self.memory.insert(Slot::head(key), Held::Object(object.clone())));
-        if let Some(old) = old.filter(|old| old.generation() != object.generation()) {
+        drop(self.memory.insert(Slot::head(key), held));
+        if let Some(old) = old.filter(|old| old.seq() != object.seq()) {
             old.forget();
         }
     }
 
+    /// Whether there is something newer than `seq` under a key.
+    pub fn has_newer(&self, key: Key, seq: u64) -> bool {
+        self.memory.peek(key).is_some_and(|held| held.seq() > seq)
+            || self.disk.as_ref().is_some_and(|disk| disk.has_newer(key, seq))
+    }
+
     /// Stores a slice.
     pub fn put_slice(&self, slot: Slot, slice: Bytes) {
-        drop(self.memory.insert(slot, Held::Slice(slice)));
+        let held = Held::Slice(slice);
+        if let Some(disk) = &self.disk {
+            disk.write(slot, &held);
+        }
+        drop(self.memory.insert(slot, held));
     }
 
     /// Removes whatever is under a key.
     pub fn remove(&self, key: Key) -> bool {
+        if let Some(disk) = &self.disk {
+            disk.delete(Slot::head(key));
+        }
         let old = self.memory.take(key, |_| true);
         if let Some(old) = &old {
             old.forget();
@@ -44,6 +63,9 @@ impl Tiers {
 
     /// Removes this object, if it is still the one under its key.
     pub fn bury(&self, object: &Arc<Object>) {
+        if let Some(disk) = &self.disk {
+            disk.delete_up_to(object.key(), object.seq());
+        }
         drop(self.memory.take(object.key(), |held| Arc::ptr_eq(held, object)));
         object.forget();
     }
@@ -52,8 +74,19 @@ impl Tiers {
     pub fn drop_slices(&self, key: Key, generation: u64, slices: u32) {
         for index in 0..slices.min(DROPPED_MAX) {
             let slot = Slot::slice(key, generation, index);
+            if let Some(disk) = &self.disk {
+                disk.delete(slot);
+            }
             drop(self.memory.remove(&slot));
         }
+    }
+
+    /// Whether every slice of a body is in a tier.
+    pub fn has_slices(&self, key: Key, generation: u64, slices: u32) -> bool {
+        (0..slices).all(|index| {
+            let slot = Slot::slice(key, generation, index);
+            self.memory.has(&slot) || self.disk.as_ref().is_some_and(|disk| disk.has(&slot))
+        })
     }
 
     /// A slice, from memory or disk.
@@ -64,11 +97,13 @@ impl Tiers {
         }
     }
 
-    pub async fn slice_on_disk(&self, _slot: Slot) -> Option<Bytes> {
-        None
+    /// A slice, from disk.
+    pub async fn slice_on_disk(&self, slot: Slot) -> Option<Bytes> {
+        self.disk.as_ref()?.slice(slot).await
     }
 
-    pub async fn object_on_disk(&self, _key: Key) -> Option<Arc<Object>> {
-        None
+    /// An object, from disk.
+    pub async fn object_on_disk(&self, key: Key) -> Option<Arc<Object>> {
+        self.disk.as_ref()?.object(key).await
     }
 }

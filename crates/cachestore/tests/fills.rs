@@ -225,7 +225,7 @@ fn a_follower_too_slow_for_a_small_cache_is_cut_off_and_the_leader_goes_on() {
     }
     assert_eq!(block_on(drain(&mut slow)), Err(Lost::Behind));
     assert_eq!(store.stats().lost, 1);
-    fill.finish().unwrap();
+    assert_eq!(fill.finish().unwrap_err(), Unstored::Incomplete, "what is full of holes is not stored");
 }
 
 #[test]

@@ -76,3 +76,13 @@ fn replacing_and_removing_give_the_bytes_back() {
     assert!(store.remove(&Key(1)) && !store.remove(&Key(1)));
     assert_eq!((store.stats().memory_bytes, store.stats().memory_entries), (0, 0));
 }
+
+#[test]
+fn without_a_disk_no_thread_is_started() {
+    let store = Store::open(&Config::default());
+    put(&store, 1, 10);
+    let names = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let names = names.filter_map(|t| std::fs::read_to_string(t.path().join("comm")).ok());
+    assert_eq!(names.filter(|n| n.starts_with("seawall-")).count(), 0);
+    assert!(store.flush(std::time::Duration::ZERO));
+}

@@ -1,0 +1,260 @@
+//! Work for one disk thread.
+//!
+//! Writes wait here under their slot, where a later one for the same slot takes the place of an earlier one and where
+//! reads find them. A slot always belongs to the same thread, so that its file is never read, written and deleted at
+//! the same time and whatever was asked last is what is done last.
+
+use crate::key::Slot;
+use crate::memory::Held;
+use parking_lot::{Condvar, Mutex};
+use rapidhash::RapidHashMap;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Reads that wait for one thread: at 1 ms each the last waits 2 s, and going to the origin is better than that.
+const READS_MAX: usize = 2048;
+
+/// Bytes that wait to be written by one thread: 16 MiB, a fraction of a second for any disk that keeps up.
+const WRITE_BYTES_MAX: u64 = 16 << 20;
+
+/// Writes and deletions that wait for one thread, 100 bytes each.
+const OPS_MAX: usize = 65_536;
+
+/// Bytes of purge records that wait; beyond it the file is written anew from the marks.
+const LOG_MAX: usize = 1 << 20;
+
+/// Reads done before a write has its turn.
+const READS_IN_A_ROW: u32 = 8;
+
+/// What is to be done with a file.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Write(Held),
+    Delete,
+}
+
+/// What a thread does next.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Read(Slot),
+    Do(Slot, Op),
+    /// Purge records to append; `true` to write the file anew instead.
+    Log(Vec<u8>, bool),
+    Stop,
+}
+
+/// Where the answer to a read comes from.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    Ready(Option<Held>),
+    Wait(oneshot::Receiver<Option<Held>>),
+    /// The queue is full.
+    Busy,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reads: VecDeque<Slot>,
+    readers: RapidHashMap<Slot, Vec<oneshot::Sender<Option<Held>>>>,
+    order: VecDeque<Slot>,
+    pending: RapidHashMap<Slot, Op>,
+    bytes: u64,
+    log: Vec<u8>,
+    rewrite: bool,
+    reads_in_a_row: u32,
+    /// What the thread writes (with its sequence) or deletes (0) now: no longer pending, not yet in the index.
+    doing: Option<(Slot, u64)>,
+    busy: bool,
+    stop: bool,
+    /// The thread has ended: nothing will be done.
+    dead: bool,
+}
+
+impl Queue {
+    /// Asks for an entry.
+    pub fn read(&self, slot: Slot) -> Reading {
+        let mut state = self.state.lock();
+        match state.pending.get(&slot) {
+            Some(Op::Write(held)) => return Reading::Ready(Some(held.clone())),
+            Some(Op::Delete) => return Reading::Ready(None),
+            None if state.dead => return Reading::Busy,
+            None => {}
+        }
+        let (send, receive) = oneshot::channel();
+        if let Some(readers) = state.readers.get_mut(&slot) {
+            readers.push(send);
+            return Reading::Wait(receive);
+        }
+        if state.reads.len() >= READS_MAX {
+            return Reading::Busy;
+        }
+        state.readers.insert(slot, vec![send]);
+        state.reads.push_back(slot);
+        self.work.notify_one();
+        Reading::Wait(receive)
+    }
+
+    /// Asks for a write, or for a deletion. Returns `false` if there is no room for it.
+    pub fn submit(&self, slot: Slot, op: Op) -> bool {
+        let mut state = self.state.lock();
+        let len = len(&op);
+        let full = match op {
+            Op::Write(_) => state.bytes + len > WRITE_BYTES_MAX || state.pending.len() >= OPS_MAX,
+            Op::Delete => state.pending.len() >= OPS_MAX && !state.pending.contains_key(&slot),
+        };
+        if full || state.dead {
+            return false;
+        }
+        state.bytes += len;
+        let replaced = state.pending.insert(slot, op);
+        match &replaced {
+            Some(old) => state.bytes -= self::len(old),
+            None => state.order.push_back(slot),
+        }
+        self.work.notify_one();
+        // Dropping an object may ask for deletions, which lock the queue.
+        drop(state);
+        drop(replaced);
+        true
+    }
+
+    /// Whether a write of something newer than `seq` waits or is being done.
+    pub fn has_newer(&self, slot: &Slot, seq: u64) -> bool {
+        self.writes(slot).is_some_and(|newest| newest > seq)
+    }
+
+    /// Whether a write for this slot waits or is being done.
+    pub fn has_write(&self, slot: &Slot) -> bool {
+        self.writes(slot).is_some_and(|newest| newest > 0)
+    }
+
+    /// Whether anything for this slot waits or is being done.
+    pub fn has(&self, slot: &Slot) -> bool {
+        self.writes(slot).is_some()
+    }
+
+    /// The sequence of what will have been written last, 0 for a deletion; `None` if nothing is to be done.
+    fn writes(&self, slot: &Slot) -> Option<u64> {
+        let state = self.state.lock();
+        let doing = || state.doing.filter(|(doing, _)| doing == slot).map(|(_, seq)| seq);
+        state.pending.get(slot).map(|op| seq(slot, op)).or_else(doing)
+    }
+
+    /// Appends purge records.
+    pub fn log(&self, records: &[u8]) {
+        let mut state = self.state.lock();
+        if state.log.len() + records.len() > LOG_MAX {
+            state.log.clear();
+            state.rewrite = true;
+        } else {
+            state.log.extend_from_slice(records);
+        }
+        self.work.notify_one();
+    }
+
+    /// Waits for something to do. With nothing left to do after a stop, it is [`Job::Stop`].
+    pub fn next(&self) -> Job {
+        let mut state = self.state.lock();
+        loop {
+            let state_ = &mut *state;
+            (state_.busy, state_.doing) = (true, None);
+            if !state_.log.is_empty() || state_.rewrite {
+                return Job::Log(std::mem::take(&mut state_.log), std::mem::take(&mut state_.rewrite));
+            }
+            let write_first = state_.reads_in_a_row >= READS_IN_A_ROW && !state_.order.is_empty();
+            if !write_first && let Some(slot) = state_.reads.pop_front() {
+                state_.reads_in_a_row += 1;
+                return Job::Read(slot);
+            }
+            state_.reads_in_a_row = 0;
+            if let Some(slot) = state_.order.pop_front() {
+                let Some(op) = state_.pending.remove(&slot) else { continue };
+                state_.bytes -= len(&op);
+                state_.doing = Some((slot, seq(&slot, &op)));
+                return Job::Do(slot, op);
+            }
+            if state_.stop {
+                return Job::Stop;
+            }
+            state_.busy = false;
+            self.idle.notify_all();
+            self.work.wait(&mut state);
+        }
+    }
+
+    /// Answers those who wait for a slot. What was read is theirs, and `keep`s, unless the slot was written or deleted
+    /// meanwhile; `keep` runs under the queue's lock, so that no removal comes between.
+    pub fn answer<T: Default>(&self, slot: Slot, read: Option<Held>, keep: impl FnOnce(&Held) -> T) {
+        let mut state = self.state.lock();
+        let (answer, kept) = match (state.pending.get(&slot), read) {
+            (Some(Op::Write(held)), _) => (Some(held.clone()), T::default()),
+            (Some(Op::Delete), _) | (None, None) => (None, T::default()),
+            (None, Some(held)) => {
+                let kept = keep(&held);
+                (Some(held), kept)
+            }
+        };
+        let readers = state.readers.remove(&slot).unwrap_or_default();
+        drop(state);
+        drop(kept);
+        for reader in readers {
+            drop(reader.send(answer.clone()));
+        }
+    }
+
+    /// Waits until there is nothing to do, at most until `deadline`. Returns whether there is nothing.
+    pub fn flush(&self, deadline: Instant) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            let empty = state.order.is_empty() && state.reads.is_empty() && state.log.is_empty();
+            if (empty && !state.busy && !state.rewrite) || state.dead {
+                return !state.dead;
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|d| *d > Duration::ZERO)
+            else {
+                return false;
+            };
+            self.idle.wait_for(&mut state, left);
+        }
+    }
+
+    /// Ends the thread once it has done what waits.
+    pub fn stop(&self) {
+        self.state.lock().stop = true;
+        self.work.notify_all();
+    }
+
+    /// Says that the thread has ended, so that no one waits for it.
+    pub fn die(&self) {
+        let mut state = self.state.lock();
+        let left = std::mem::take(&mut *state);
+        state.dead = true;
+        self.idle.notify_all();
+        drop(state);
+        drop(left);
+    }
+}
+
+fn seq(slot: &Slot, op: &Op) -> u64 {
+    match op {
+        Op::Write(Held::Object(object)) => object.seq(),
+        Op::Write(Held::Slice(_)) => slot.generation,
+        Op::Delete => 0,
+    }
+}
+
+fn len(op: &Op) -> u64 {
+    match op {
+        Op::Write(Held::Object(object)) => object.weight(),
+        Op::Write(Held::Slice(slice)) => slice.len() as u64,
+        Op::Delete => 0,
+    }
+}
