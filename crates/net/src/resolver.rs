@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use seawall_model::ResolverSettings;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
@@ -46,6 +47,13 @@ impl Default for Settings {
     /// 30 s fresh, 1 h stale.
     fn default() -> Self {
         Settings { ttl_ms: 30_000, stale_ms: 3_600_000 }
+    }
+}
+
+impl From<&ResolverSettings> for Settings {
+    fn from(settings: &ResolverSettings) -> Settings {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Settings { ttl_ms: ms(settings.ttl), stale_ms: ms(settings.stale) }
     }
 }
 
@@ -492,6 +500,11 @@ mod tests {
             drop(resolver.name(&format!("{n}.test")));
         }
         assert!(resolver.names.lock().len() < 10);
+    }
+
+    #[test]
+    fn the_configurations_defaults_are_ours() {
+        assert_eq!(Settings::from(&ResolverSettings::default()), Settings::default());
     }
 
     #[tokio::test]

@@ -136,6 +136,64 @@ fn cost_of_a_full_handshake() {
     cost("resumed, post-quantum", &ours, &client(&[NamedGroup::X25519MLKEM768], false, true), true);
 }
 
+/// The whole of a connection with one short exchange: what a worker's thread spends on it, kernel included.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_connection_on_a_socket() {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const CONNECTIONS: usize = 2000;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let pair = dev::self_signed(folder.path(), &[], now as i64).unwrap().pair;
+    let certs = CertStore::new(Some(pair));
+    let acceptor =
+        super::server::Acceptor::new(certs, TicketKeys::ephemeral(now), seawall_model::TlsVersion::Tls12)
+            .unwrap();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let mut best = f64::MAX;
+            for _ in 0..5 {
+                let spent = || {
+                    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
+                    let us = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 * 1e6 + t.tv_usec() as f64;
+                    (us(usage.user_time()), us(usage.system_time()))
+                };
+                let (user, system) = spent();
+                for _ in 0..CONNECTIONS {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (mut stream, _) = acceptor.handshake(stream, |_| true).await.unwrap();
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).await.unwrap();
+                    stream.write_all(&byte).await.unwrap();
+                    stream.shutdown().await.unwrap();
+                }
+                let after = spent();
+                let (user, system) =
+                    ((after.0 - user) / CONNECTIONS as f64, (after.1 - system) / CONNECTIONS as f64);
+                println!("{:8.1} µs  user {user:.1} system {system:.1}", user + system);
+                best = best.min(user + system);
+            }
+            println!("{best:8.1} µs  best round");
+        });
+    });
+    let config = client(&[NamedGroup::X25519], false, false);
+    for _ in 0..5 * CONNECTIONS {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        let mut client = ClientConnection::new(Arc::clone(&config), "localhost".try_into().unwrap()).unwrap();
+        let mut stream = rustls::Stream::new(&mut client, &mut socket);
+        stream.write_all(b"x").unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+    }
+    server.join().unwrap();
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_the_parts() {

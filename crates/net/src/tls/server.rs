@@ -112,7 +112,7 @@ impl Acceptor {
         Ok(Acceptor { with_h2: with(&[b"h2", b"http/1.1"]), only_h1: with(&[b"http/1.1"]) })
     }
 
-    /// Completes the handshake within `limit`. `http2` says whether the host (lower case) may be spoken to in HTTP/2.
+    /// Completes the handshake within `limit`; otherwise as [`Acceptor::handshake`].
     ///
     /// # Errors
     /// The client's fault nearly always; nothing to log above debug level.
@@ -125,33 +125,42 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = async {
-            let start = LazyConfigAcceptor::new(HelloAcceptor::default(), stream).await?;
-            let hello = start.client_hello();
-            let h2 = match hello.server_name() {
-                Some(host) if host.bytes().any(|b| b.is_ascii_uppercase()) => {
-                    http2(Some(&host.to_ascii_lowercase()))
-                }
-                host => http2(host),
-            };
-            let order = if h2 { &self.with_h2 } else { &self.only_h1 };
-            // GREASE values (RFC 8701) and the renegotiation marker are no suites.
-            let first = hello.cipher_suites().iter().find_map(|suite| match suite {
-                CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV => None,
-                CipherSuite::Unknown(n) if n & 0x0F0F == 0x0A0A => None,
-                suite => Some(is_chacha(*suite)),
-            });
-            let config = if first == Some(true) { &order.theirs } else { &order.ours };
-            start.into_stream(Arc::clone(config)).await
-        };
-        match timeout(limit, handshake).await {
-            Err(_) => Err(AcceptError::Timeout),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(stream)) => {
-                let info = TlsInfo::of(stream.get_ref().1);
-                Ok((stream, info))
+        timeout(limit, self.handshake(stream, http2)).await.unwrap_or(Err(AcceptError::Timeout))
+    }
+
+    /// Completes the handshake; the caller sets the time limit, for which tokio's own timers are dear (each may wake
+    /// the worker by a system call). `http2` says whether the host (lower case) may be spoken to in HTTP/2. May be
+    /// dropped at any point, which closes the connection.
+    ///
+    /// # Errors
+    /// The client's fault nearly always; nothing to log above debug level.
+    pub async fn handshake<IO>(
+        &self,
+        stream: IO,
+        http2: impl FnOnce(Option<&str>) -> bool,
+    ) -> Result<(TlsStream<IO>, TlsInfo), AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let start = LazyConfigAcceptor::new(HelloAcceptor::default(), stream).await?;
+        let hello = start.client_hello();
+        let h2 = match hello.server_name() {
+            Some(host) if host.bytes().any(|b| b.is_ascii_uppercase()) => {
+                http2(Some(&host.to_ascii_lowercase()))
             }
-        }
+            host => http2(host),
+        };
+        let order = if h2 { &self.with_h2 } else { &self.only_h1 };
+        // GREASE values (RFC 8701) and the renegotiation marker are no suites.
+        let first = hello.cipher_suites().iter().find_map(|suite| match suite {
+            CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV => None,
+            CipherSuite::Unknown(n) if n & 0x0F0F == 0x0A0A => None,
+            suite => Some(is_chacha(*suite)),
+        });
+        let config = if first == Some(true) { &order.theirs } else { &order.ours };
+        let stream = start.into_stream(Arc::clone(config)).await?;
+        let info = TlsInfo::of(stream.get_ref().1);
+        Ok((stream, info))
     }
 }
 
