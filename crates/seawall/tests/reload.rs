@@ -1,0 +1,106 @@
+//! The configuration changes while requests are served.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Crowd, Origin, Seawall, Seen, binary, eventually, get};
+use nix::sys::signal::{Signal, kill};
+
+struct Site {
+    dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Site {
+    fn new(listen: &str, origin: &Origin) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let site = Self { path: dir.path().join("seawall.toml"), dir };
+        site.write(&Self::text(listen, origin));
+        site
+    }
+
+    fn text(listen: &str, origin: &Origin) -> String {
+        let zone = "[[zone]]\nname = \"test\"\nhosts = [\"*\"]\n";
+        format!(
+            "[edge]\nhttp = [{listen}]\n{zone}pool = [{{ name = \"app\", origins = [{{ url = \"{}\" }}] }}]\n",
+            origin.url()
+        )
+    }
+
+    fn write(&self, text: &str) {
+        let beside = self.dir.path().join("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, &self.path).unwrap();
+    }
+
+    fn run(&self) -> Seawall {
+        Seawall::run(binary(), &["--config", self.path.to_str().unwrap()])
+    }
+}
+
+fn answers(running: &Seawall, text: &str) {
+    eventually(text, || get(running.http, "/") == Seen::Answer(200, text.to_owned()));
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
+    let (one, two) = (Origin::named("one"), Origin::named("two"));
+    let site = Site::new("\"127.0.0.1:0\"", &one);
+    let running = site.run();
+    let edge = running.edge();
+    let crowd = Crowd::gather(running.http, 4);
+    answers(&running, "one");
+
+    site.write(&Site::text("\"127.0.0.1:0\"", &two));
+    answers(&running, "two");
+
+    site.write("[[zone]\nthis is wrong");
+    running.signal(Signal::SIGHUP);
+    running.wait_for_log("the new configuration is invalid");
+    assert_eq!(get(running.http, "/"), Seen::Answer(200, "two".to_owned()));
+
+    site.write(&Site::text("\"127.0.0.1:0\"", &one));
+    running.signal(Signal::SIGHUP);
+    answers(&running, "one");
+    assert_eq!(running.edge(), edge, "all by the same process");
+    assert_eq!(crowd.go_home(), []);
+}
+
+#[test]
+fn an_edge_that_dies_while_the_file_is_broken_comes_back_with_the_last_good_one() {
+    let one = Origin::named("one");
+    let site = Site::new("\"127.0.0.1:0\"", &one);
+    let running = site.run();
+    let edge = running.edge();
+    site.write("[[zone]\nthis is wrong");
+    kill(edge, Signal::SIGKILL).unwrap();
+    eventually("another edge", || running.edge() != edge);
+    assert_eq!(get(running.http, "/"), Seen::Answer(200, "one".to_owned()));
+}
+
+#[test]
+fn other_listen_addresses_are_bound_and_no_request_fails_on_those_that_stay() {
+    let one = Origin::named("one");
+    let site = Site::new("\"127.0.0.1:0\"", &one);
+    let running = site.run();
+    let edge = running.edge();
+    let crowd = Crowd::gather(running.http, 4);
+    crowd.wait_for(20);
+
+    site.write(&Site::text("\"127.0.0.1:0\", \"127.0.0.2:0\"", &one));
+    running.signal(Signal::SIGHUP);
+    running.wait_for_log("now listening");
+    let log = running.log();
+    let line = log.lines().find(|line| line.contains("now listening")).unwrap();
+    let added = line.split_whitespace().find(|word| word.starts_with("127.0.0.2:")).unwrap().parse().unwrap();
+    assert_eq!(get(added, "/"), Seen::Answer(200, "one".to_owned()));
+    assert_ne!(running.edge(), edge);
+
+    site.write(&Site::text("\"127.0.0.1:0\"", &one));
+    running.signal(Signal::SIGHUP);
+    eventually("the added address being closed", || matches!(get(added, "/"), Seen::Refused(_)));
+    crowd.wait_for(20);
+    assert_eq!(crowd.go_home(), []);
+}
