@@ -29,6 +29,7 @@ pub(crate) struct Limiter {
     busy: AtomicU64,
     tick_ms: AtomicU64,
     retry_after_s: AtomicU32,
+    bearable_queue: AtomicU32,
     control: Mutex<Control>,
 }
 
@@ -50,15 +51,22 @@ impl Limiter {
         if take(&self.awaiting, self.limit.load(Relaxed)) {
             return true;
         }
-        // Without answers nothing else would ever look at the clock.
-        if now_ms >= self.tick_ms.load(Relaxed)
-            && self.step(settings, now_ms)
-            && take(&self.awaiting, self.limit.load(Relaxed))
-        {
-            return true;
+        let grown = self.look(settings, now_ms) && take(&self.awaiting, self.limit.load(Relaxed));
+        if !grown {
+            self.refused.fetch_add(1, Relaxed);
         }
+        grown
+    }
+
+    /// Counts a request refused because others wait in turn. `true`: the limit was looked at, and may have grown.
+    pub(crate) fn passed_over(&self, settings: Option<&Concurrency>, now_ms: u64) -> bool {
         self.refused.fetch_add(1, Relaxed);
-        false
+        settings.is_some_and(|settings| self.look(settings, now_ms))
+    }
+
+    /// Without answers nothing else would ever look at the clock.
+    fn look(&self, settings: &Concurrency, now_ms: u64) -> bool {
+        now_ms >= self.tick_ms.load(Relaxed) && self.step(settings, now_ms)
     }
 
     /// A place was given back without an answer that says anything.
@@ -98,6 +106,11 @@ impl Limiter {
         base + u32::try_from(rnd % (u64::from(base) + 1)).unwrap_or(0)
     }
 
+    /// How many may wait in turn, so that one who joins gets a place within a bearable time.
+    pub(crate) fn bearable_queue(&self) -> u32 {
+        self.bearable_queue.load(Relaxed)
+    }
+
     pub(crate) fn awaiting(&self) -> u32 {
         self.awaiting.load(Relaxed)
     }
@@ -119,6 +132,7 @@ impl Limiter {
         self.need.store(enforced.need, Relaxed);
         self.tick_ms.store(enforced.tick_ms, Relaxed);
         self.retry_after_s.store(enforced.retry_after_s, Relaxed);
+        self.bearable_queue.store(enforced.bearable_queue, Relaxed);
     }
 }
 

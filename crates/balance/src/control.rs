@@ -62,6 +62,12 @@ const TRIAL_SHARE: u64 = 20;
 /// Least time between a trial and one called early, milliseconds.
 const EARLY_TRIAL_MS: u64 = 1_000;
 
+/// Longest a burst waits in turn for a place, milliseconds.
+const BEARABLE_MS: f64 = 100.0;
+
+/// Windows in a row that refuse requests after which it is no burst.
+const STANDING: u32 = 3;
+
 /// Time without any answer after which a limit that refuses requests grows, milliseconds: before and after anything
 /// was learned. Silence is no evidence of overload, it may be a slow application, a long poll, or the very start.
 const PATIENCE_NEW_MS: u64 = 50;
@@ -96,6 +102,8 @@ pub(crate) struct Enforced {
     pub(crate) need: u32,
     pub(crate) tick_ms: u64,
     pub(crate) retry_after_s: u32,
+    /// Most that may wait in turn for a place.
+    pub(crate) bearable_queue: u32,
 }
 
 /// A closed window.
@@ -158,6 +166,8 @@ pub(crate) struct Control {
     trial_due_ms: u64,
     early_trial_ms: u64,
     retry_after_s: u32,
+    /// How many windows in a row refused requests.
+    bound_windows: u32,
 }
 
 impl Default for Control {
@@ -178,6 +188,7 @@ impl Default for Control {
             trial_due_ms: 0,
             early_trial_ms: 0,
             retry_after_s: 1,
+            bound_windows: 0,
         }
     }
 }
@@ -298,6 +309,7 @@ impl Control {
 
     /// A window at the standing limit.
     fn consider(&mut self, settings: &Concurrency, now_ms: u64, window: &Window) {
+        self.bound_windows = if window.refused > 0.0 { self.bound_windows.saturating_add(1) } else { 0 };
         let demand = (window.refused + window.samples) / window.samples.max(1.0);
         self.retry_after_s = demand.max(window.mean_ms / 1000.0).round() as u32;
         if window.overloads > 0.1 * (window.samples + window.overloads) {
@@ -425,7 +437,18 @@ impl Control {
             need,
             tick_ms: self.tick_ms,
             retry_after_s: self.retry_after_s,
+            bearable_queue: self.bearable_queue(),
         }
+    }
+
+    /// A burst may wait for as long as [`BEARABLE_MS`]. While demand exceeds the limit window after window, the queue
+    /// never empties: then every place in it is delay for all and use to none, but for a few that keep places filled.
+    fn bearable_queue(&self) -> u32 {
+        let Some(latency_ms) = self.latest_ms else { return INITIAL as u32 };
+        let burst = self.limit * BEARABLE_MS / latency_ms.max(1.0);
+        let standing = self.limit * 0.25;
+        (if self.bound_windows >= STANDING { standing.min(burst) } else { burst.max(standing) }).max(1.0)
+            as u32
     }
 }
 

@@ -26,6 +26,7 @@ mod hash;
 mod health;
 mod pick;
 mod pool;
+mod queue;
 mod rotation;
 mod settings;
 mod snapshot;
@@ -35,6 +36,7 @@ pub use hash::stable_hash;
 pub use health::{Change, Standing};
 pub use pick::{Pick, PickInput, Reason, pick_in_order};
 pub use pool::Pool;
+pub use queue::{MAX_WAIT_MS, Waiting};
 pub use settings::{
     Concurrency, Ejection, MAX_MEMBERS, MAX_WEIGHT, Member, Monitor, Policy, RetryBudget, Settings,
     SettingsError,

@@ -8,6 +8,7 @@ use crate::budget::Budget;
 use crate::concurrency::Limiter;
 use crate::hash::{mix, next_random, stable_hash, token_text};
 use crate::health::{Change, Health, Standing};
+use crate::queue::{Queue, Waiting, meet};
 use crate::rotation::{Rotation, TIERS};
 use crate::settings::{Member, Settings, SettingsError};
 use crate::snapshot::{MemberSnapshot, PoolSnapshot};
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) load: Load,
     pub(crate) health: Health,
     pub(crate) limiter: Limiter,
+    pub(crate) queue: Queue,
 }
 
 pub(crate) struct Entry {
@@ -137,16 +139,46 @@ impl Pool {
         let Some(entry) = self.entries.get(member) else {
             return Err(Refused { retry_after_s: 1, why: Why::NoSuchMember });
         };
+        if entry.state.load.pending.load(Relaxed) > 0 && entry.state.queue.has_precedence(now_ms) {
+            if entry.state.limiter.passed_over(self.settings.concurrency.as_ref(), now_ms) {
+                entry.state.queue.call();
+            }
+            return Err(refuse(entry, Why::Pending));
+        }
+        self.admit(member, entry, now_ms).map_err(|why| refuse(entry, why))
+    }
+
+    fn admit(self: &Arc<Self>, member: usize, entry: &Entry, now_ms: u64) -> Result<Ticket, Why> {
         let load = &entry.state.load;
         if !take(&load.outstanding, entry.config.max_connections) {
-            return Err(refuse(entry, Why::Connections));
+            return Err(Why::Connections);
         }
         if !entry.state.limiter.admit(self.settings.concurrency.as_ref(), now_ms) {
             give(&load.outstanding);
-            return Err(refuse(entry, Why::Concurrency));
+            return Err(Why::Concurrency);
         }
         load.requests.fetch_add(1, Relaxed);
         Ok(Ticket::new(Arc::clone(self), member, now_ms))
+    }
+
+    /// Queues in turn for a place at `member`, after [`Pool::begin`] refused one. At most `max_pending` wait; where
+    /// the adaptive limit knows the member's pace, no more than will be served in a moment. The caller gives up after
+    /// [`MAX_WAIT_MS`](crate::MAX_WAIT_MS) or its own deadline.
+    ///
+    /// # Errors
+    /// The queue is full, or too slow.
+    pub fn wait(self: &Arc<Self>, member: usize) -> Result<Waiting, Refused> {
+        let Some(entry) = self.entries.get(member) else {
+            return Err(Refused { retry_after_s: 1, why: Why::NoSuchMember });
+        };
+        let bearable = match self.settings.concurrency {
+            Some(_) => entry.state.limiter.bearable_queue(),
+            None => u32::MAX,
+        };
+        if !take(&entry.state.load.pending, entry.config.max_pending.min(bearable)) {
+            return Err(refuse(entry, Why::Pending));
+        }
+        Ok(Waiting::enter(Arc::clone(self), member, &entry.state.queue))
     }
 
     /// Counts a new connection to `member`. Never refuses: [`Pool::begin`] has bounded what is in use, and
@@ -205,7 +237,7 @@ impl Pool {
     }
 
     fn member_snapshot(&self, entry: &Entry, now_ms: u64) -> MemberSnapshot {
-        let State { load, health, limiter } = &*entry.state;
+        let State { load, health, limiter, .. } = &*entry.state;
         MemberSnapshot {
             name: entry.config.name.clone(),
             weight: entry.config.weight,
@@ -247,6 +279,7 @@ impl Pool {
             } else {
                 limiter.answered(self.settings.concurrency.as_ref(), now_ms, elapsed_us, status == 503);
             }
+            call_next(entry);
         }
     }
 
@@ -305,9 +338,26 @@ impl Pool {
         Some(entry.state.health.eject(settings, now_ms))
     }
 
+    /// A ticket is gone, and with it everything it held: whoever waits may have a place.
     pub(crate) fn left(&self, member: usize) {
         if let Some(entry) = self.entries.get(member) {
             give(&entry.state.load.outstanding);
+            call_next(entry);
+        }
+    }
+
+    pub(crate) fn queue(&self, member: usize) -> Option<&Queue> {
+        Some(&self.entries.get(member)?.state.queue)
+    }
+
+    pub(crate) fn begin_waiting(self: &Arc<Self>, member: usize, now_ms: u64) -> Option<Ticket> {
+        self.admit(member, self.entries.get(member)?, now_ms).ok()
+    }
+
+    pub(crate) fn stopped_waiting(&self, member: usize) {
+        if let Some(entry) = self.entries.get(member) {
+            give(&entry.state.load.pending);
+            call_next(entry);
         }
     }
 
@@ -340,6 +390,13 @@ impl Pool {
 
     pub(crate) fn count_panic(&self) {
         self.panic_picks.fetch_add(1, Relaxed);
+    }
+}
+
+fn call_next(entry: &Entry) {
+    meet();
+    if entry.state.load.pending.load(Relaxed) > 0 {
+        entry.state.queue.call();
     }
 }
 
