@@ -3,9 +3,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Wake, Waker};
 
-use seawall_balance::{Concurrency, Member, Outcome, Pool, Settings};
+use seawall_balance::{Concurrency, MAX_WAIT_MS, Member, Outcome, Pool, Settings, Ticket, Waiting};
 
 /// SplitMix64: the simulation is the same in every run.
 struct Random(u64);
@@ -35,6 +36,35 @@ struct World<'a> {
     burst: usize,
     /// What the origin answers when more than this many are in its queue: 503 at once.
     sheds_above: usize,
+    /// Whether those refused wait in turn.
+    waits: bool,
+    seed: u64,
+}
+
+impl Default for World<'_> {
+    fn default() -> Self {
+        Self {
+            servers: 8,
+            service_ms: &|_, _| 10.0,
+            rate: &|_| 100.0,
+            burst: 1,
+            sheds_above: usize::MAX,
+            waits: false,
+            seed: 7,
+        }
+    }
+}
+
+/// Numbers of those who wait and were called.
+#[derive(Default)]
+struct Called(Mutex<Vec<u64>>);
+
+struct Bell(u64, Arc<Called>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.1.0.lock().unwrap().push(self.0);
+    }
 }
 
 /// What happened in one second.
@@ -53,6 +83,7 @@ struct Second {
 enum Event {
     Arrive,
     Done(u64),
+    GiveUp(u64),
 }
 
 impl World<'_> {
@@ -60,11 +91,13 @@ impl World<'_> {
         let settings = Settings { concurrency: Some(concurrency), ..Settings::default() };
         let member = Member { max_connections: 100_000, ..Member::new("origin") };
         let pool = Arc::new(Pool::new(settings, vec![member]).unwrap());
-        let mut random = Random(7);
+        let mut random = Random(self.seed);
         let mut log = vec![Second::default(); seconds];
         let mut events = BinaryHeap::from([Reverse((1_000_000_u64, Event::Arrive))]);
         let mut tickets = HashMap::new();
         let mut queue: VecDeque<u64> = VecDeque::new();
+        let called = Arc::new(Called::default());
+        let mut waiting: HashMap<u64, (Waiting, Waker)> = HashMap::new();
         let (mut working, mut number) = (0, 0_u64);
         while let Some(Reverse((now_us, event))) = events.pop() {
             let now_ms = now_us / 1_000;
@@ -72,35 +105,66 @@ impl World<'_> {
             if second >= seconds {
                 break;
             }
+            let mut begun = Vec::new();
             match event {
                 Event::Arrive => {
                     for _ in 0..self.burst {
                         log[second].offered += 1;
+                        number += 1;
                         match pool.begin(0, now_ms) {
+                            Ok(ticket) => begun.push((number, ticket)),
+                            Err(_) if self.waits => match pool.wait(0) {
+                                Ok(mut place) => {
+                                    let waker = Waker::from(Arc::new(Bell(number, Arc::clone(&called))));
+                                    assert!(place.poll(&waker, now_ms).is_pending());
+                                    waiting.insert(number, (place, waker));
+                                    events
+                                        .push(Reverse((now_us + MAX_WAIT_MS * 1_000, Event::GiveUp(number))));
+                                }
+                                Err(_) => log[second].refused += 1,
+                            },
                             Err(_) => log[second].refused += 1,
-                            Ok(mut ticket) if queue.len() >= self.sheds_above => {
-                                ticket.first_byte(now_ms, 1_000, 503);
-                                ticket.finish(now_ms, Outcome::Status5xx);
-                            }
-                            Ok(ticket) => {
-                                number += 1;
-                                tickets.insert(number, (ticket, now_us, 0.0));
-                                queue.push_back(number);
-                            }
                         }
                     }
-                    let gap_ms = random
-                        .exponential(1_000.0 * self.burst as f64 / (self.rate)(now_us as f64 / 1e3 - 1e3));
-                    events.push(Reverse((now_us + (gap_ms * 1_000.0) as u64, Event::Arrive)));
+                    let mean_ms = 1_000.0 * self.burst as f64 / (self.rate)(now_us as f64 / 1e3 - 1e3);
+                    events.push(Reverse((
+                        now_us + (random.exponential(mean_ms) * 1_000.0) as u64,
+                        Event::Arrive,
+                    )));
+                }
+                Event::GiveUp(number) => {
+                    log[second].refused += u32::from(waiting.remove(&number).is_some());
                 }
                 Event::Done(done) => {
                     working -= 1;
-                    let (mut ticket, began_us, work_ms) = tickets.remove(&done).unwrap();
+                    let (mut ticket, began_us, work_ms): (Ticket, u64, f64) = tickets.remove(&done).unwrap();
                     ticket.first_byte(now_ms, now_us - began_us, 200);
                     ticket.finish(now_ms, Outcome::Ok);
                     log[second].served += 1;
                     log[second].worked_ms += work_ms;
                     log[second].waited_ms += (now_us - began_us) as f64 / 1e3 - work_ms;
+                }
+            }
+            loop {
+                let rung = std::mem::take(&mut *called.0.lock().unwrap());
+                if rung.is_empty() {
+                    break;
+                }
+                for number in rung {
+                    let Some((place, waker)) = waiting.get_mut(&number) else { continue };
+                    if let Poll::Ready(ticket) = place.poll(&waker.clone(), now_ms) {
+                        begun.push((number, ticket.unwrap()));
+                        waiting.remove(&number);
+                    }
+                }
+            }
+            for (number, mut ticket) in begun {
+                if queue.len() >= self.sheds_above {
+                    ticket.first_byte(now_ms, 1_000, 503);
+                    ticket.finish(now_ms, Outcome::Status5xx);
+                } else {
+                    tickets.insert(number, (ticket, now_us, 0.0));
+                    queue.push_back(number);
                 }
             }
             while working < self.servers {
@@ -129,6 +193,11 @@ impl World<'_> {
     }
 }
 
+/// The same in every run, unless one asks for another.
+fn seed() -> u64 {
+    std::env::var("SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7)
+}
+
 fn sum(log: &[Second]) -> Second {
     log.iter().fold(Second::default(), |sum, second| Second {
         offered: sum.offered + second.offered,
@@ -155,7 +224,7 @@ fn eight(
     service_ms: &dyn Fn(f64, &mut Random) -> f64,
     seconds: usize,
 ) -> Vec<Second> {
-    World { servers: 8, service_ms, rate, burst: 1, sheds_above: usize::MAX }
+    World { servers: 8, service_ms, rate, seed: seed(), ..World::default() }
         .run(Concurrency::default(), seconds)
 }
 
@@ -190,8 +259,8 @@ fn capacity_that_grows_is_found() {
         servers: 64,
         service_ms: &|now_ms, _| if now_ms < 20e3 { 80.0 } else { 20.0 },
         rate: &|_| 10_000.0,
-        burst: 1,
-        sheds_above: usize::MAX,
+        seed: seed(),
+        ..World::default()
     }
     .run(Concurrency::default(), 50);
     assert!(used(&log[8..20], 64) >= 0.9, "{}", used(&log[8..20], 64));
@@ -215,8 +284,8 @@ fn a_slow_application_with_room_is_never_refused() {
         servers: 10_000,
         service_ms: &|_, _| 10e3,
         rate: &|_| 40.0,
-        burst: 1,
-        sheds_above: usize::MAX,
+        seed: seed(),
+        ..World::default()
     };
     let log = world.run(Concurrency::default(), 60);
     assert_eq!(sum(&log).refused, 0);
@@ -226,7 +295,7 @@ fn a_slow_application_with_room_is_never_refused() {
 fn a_fast_origin_is_not_held_back_when_a_crowd_comes() {
     let rate = |now_ms: f64| if now_ms < 10e3 { 200.0 } else { 10_000.0 };
     let world =
-        World { servers: 1_000, service_ms: &|_, _| 40.0, rate: &rate, burst: 1, sheds_above: usize::MAX };
+        World { servers: 1_000, service_ms: &|_, _| 40.0, rate: &rate, seed: seed(), ..World::default() };
     let log = world.run(Concurrency::default(), 20);
     let refused = sum(&log[10..]).refused;
     assert!(refused < 1_500, "{refused}");
@@ -267,7 +336,14 @@ fn after_an_overload_light_load_is_served_in_full_again() {
 
 #[test]
 fn an_origin_that_sheds_load_itself_is_believed() {
-    let world = World { servers: 8, service_ms: &|_, _| 10.0, rate: &|_| 4_000.0, burst: 1, sheds_above: 16 };
+    let world = World {
+        servers: 8,
+        service_ms: &|_, _| 10.0,
+        rate: &|_| 4_000.0,
+        sheds_above: 16,
+        seed: seed(),
+        ..World::default()
+    };
     let log = world.run(Concurrency::default(), 40);
     let late = sum(&log[10..]);
     assert!(used(&log[10..], 8) >= 0.9, "{}", used(&log[10..], 8));
@@ -279,8 +355,62 @@ fn an_origin_that_sheds_load_itself_is_believed() {
 fn long_polls_that_fill_the_limit_do_not_shut_out_the_rest() {
     let mixed = |_: f64, random: &mut Random| if random.unit() < 0.1 { 20e3 } else { 5.0 };
     let world =
-        World { servers: 10_000, service_ms: &mixed, rate: &|_| 200.0, burst: 1, sheds_above: usize::MAX };
+        World { servers: 10_000, service_ms: &mixed, rate: &|_| 200.0, seed: seed(), ..World::default() };
     let log = world.run(Concurrency::default(), 120);
     let late = sum(&log[40..]);
     assert!(f64::from(late.refused) < 0.05 * f64::from(late.offered), "{late:?}");
+}
+
+#[test]
+fn bursts_at_light_load_wait_in_turn_and_are_not_refused() {
+    // Pages that ask for a hundred things at once, at half of capacity.
+    for service_ms in [1.0, 5.0] {
+        let world = World {
+            service_ms: &|_, _| service_ms,
+            rate: &|_| 4_000.0 / service_ms,
+            burst: 100,
+            waits: true,
+            seed: seed(),
+            ..World::default()
+        };
+        let late = sum(&world.run(Concurrency::default(), 40)[5..]);
+        assert!(f64::from(late.refused) < 0.01 * f64::from(late.offered), "{service_ms} ms: {late:?}");
+    }
+}
+
+#[test]
+fn waiting_in_turn_neither_starves_nor_floods_the_origin_under_overload() {
+    let world = World { rate: &|_| 8_000.0, waits: true, seed: seed(), ..World::default() };
+    let log = world.run(Concurrency::default(), 40);
+    assert!(used(&log[5..], 8) >= 0.95, "{}", used(&log[5..], 8));
+    assert!(mean_wait_ms(&log[5..]) < 10.0, "{}", mean_wait_ms(&log[5..]));
+    let late = sum(&log[5..]);
+    assert!(late.refused > late.offered / 2, "{late:?}");
+}
+
+#[test]
+fn a_pause_of_the_origin_is_got_over() {
+    // Nothing is answered for two seconds, as in a stop-the-world collection or a fail-over of its database.
+    let pausing = |now_ms: f64, _: &mut Random| {
+        if (20e3..22e3).contains(&now_ms) { 22e3 - now_ms + 10.0 } else { 10.0 }
+    };
+    let log = eight(&|_| 4_000.0, &pausing, 60);
+    assert!(sum(&log[22..]).served >= 38 * 800 * 9 / 10, "{:?}", sum(&log[22..]));
+    assert!(mean_wait_ms(&log[30..]) < 10.0, "{}", mean_wait_ms(&log[30..]));
+}
+
+#[test]
+fn a_large_origin_is_used_in_full() {
+    for (servers, service_ms) in [(100, 50.0), (400, 100.0)] {
+        let world = World {
+            servers,
+            service_ms: &|_, random: &mut Random| service_ms * (0.5 + random.unit()),
+            rate: &|_| 12_000.0,
+            seed: seed(),
+            ..World::default()
+        };
+        let log = world.run(Concurrency::default(), 30);
+        assert!(used(&log[10..], servers) >= 0.9, "{servers}: {}", used(&log[10..], servers));
+        assert!(mean_wait_ms(&log[10..]) < service_ms, "{servers}: {}", mean_wait_ms(&log[10..]));
+    }
 }
