@@ -108,7 +108,8 @@ pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(error)),
         _ => {}
     }
-    // The mask makes the socket private from its first moment; there is no other thread to disturb yet.
+    // The mask makes the socket private from its first moment; the only other thread so far writes
+    // the log and makes no files.
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = UnixListener::bind(path);
     umask(before);

@@ -89,7 +89,7 @@ pub struct Supervisor {
     pub(super) children: Vec<Child>,
     pub(super) generation: Generation,
     question: Option<Question>,
-    reload_again: bool,
+    pub(super) reload_again: bool,
     stopping: bool,
     /// An upgraded edge serves: become its program.
     succeeded: Option<Generation>,
@@ -103,6 +103,8 @@ impl Supervisor {
     /// A supervisor that has not started anything.
     pub fn new(parts: Parts) -> Self {
         let seed = u64::from(std::process::id());
+        let this = PathBuf::from(THIS_PROGRAM);
+        let restart_from = if this.exists() { this } else { parts.program.clone() }; // no /proc in some jails
         Self {
             parts,
             pending: None,
@@ -114,7 +116,7 @@ impl Supervisor {
             reload_again: false,
             stopping: false,
             succeeded: None,
-            restart_from: PathBuf::from(THIS_PROGRAM),
+            restart_from,
             started: Instant::now(),
             watchdog: notify::watchdog_interval().map(|interval| (interval, Instant::now())),
         }
@@ -123,7 +125,10 @@ impl Supervisor {
     /// Starts what is not running, and supervises until told to stop.
     pub fn live(mut self) -> Exit {
         let now = self.now();
-        if self.children.is_empty() {
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
+        if self.generation == 0 {
             if self.parts.demo.is_some() {
                 let actions = self.demo.begin(now, &mut self.generation);
                 self.act(Part::Demo, actions);
@@ -259,6 +264,10 @@ impl Supervisor {
         if self.stopping {
             return;
         }
+        if self.succeeded.is_some() {
+            self.reload_again = true; // first this process becomes the new program
+            return;
+        }
         notify::reloading();
         let outcome = self.try_reload();
         notify::ready(outcome);
@@ -267,20 +276,16 @@ impl Supervisor {
     fn try_reload(&mut self) -> &'static str {
         let loaded = match config::load(&self.parts.site_args, Moment::Reload) {
             Ok(loaded) => loaded,
-            Err(refusal) => {
-                refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
+            Err(_) => {
                 tracing::error!("the new configuration is invalid; the one being served stays");
+                self.order_reload(); // the edge comes to the same conclusion, and names every problem
                 return "serving; the new configuration is invalid and not used";
             }
         };
         let plan = Plan::of(&loaded.site);
         if plan == *self.parts.sockets.plan() {
             self.parts.drain_ms = super::drain_ms(&loaded);
-            if let Some(child) =
-                self.edge.serving().and_then(|g| self.children.iter_mut().find(|c| c.generation == g))
-            {
-                child.channel.send(&Order::Reload);
-            }
+            self.order_reload();
             return "serving";
         }
         if self.edge.candidate().is_some() {
@@ -306,6 +311,13 @@ impl Supervisor {
             }
         }
         "serving"
+    }
+
+    fn order_reload(&mut self) {
+        let serving = self.edge.serving();
+        if let Some(child) = self.children.iter_mut().find(|child| Some(child.generation) == serving) {
+            child.channel.send(&Order::Reload);
+        }
     }
 
     fn hear(&mut self) {
@@ -487,7 +499,7 @@ impl Supervisor {
             Purpose::First | Purpose::Restart => {}
         }
         notify::ready("serving");
-        if std::mem::take(&mut self.reload_again) {
+        if self.succeeded.is_none() && std::mem::take(&mut self.reload_again) {
             self.reload();
         }
     }
@@ -528,10 +540,13 @@ impl Supervisor {
         self.restart_from.clone_from(&self.parts.program);
         if format != RESUME_FORMAT {
             tracing::warn!(format, "the new program keeps other state: this supervisor goes on as it is");
-            return;
+        } else {
+            let error = super::takeover::execute(self);
+            tracing::warn!(%error, "cannot become the new program: this supervisor goes on as it is");
         }
-        let error = super::takeover::execute(self);
-        tracing::warn!(%error, "cannot become the new program: this supervisor goes on as it is");
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
     }
 
     fn role(&mut self, part: Part) -> &mut Role {

@@ -30,8 +30,8 @@ pub use sockets::Sockets;
 use life::{Demo, Supervisor};
 
 /// What the supervisor listens to.
-const SIGNALS: [Signal; 6] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE];
+const SIGNALS: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD];
 
 /// Supervises until told to stop.
 pub fn run(args: &RunArgs) -> Exit {

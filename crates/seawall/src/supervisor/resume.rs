@@ -45,6 +45,8 @@ pub struct State {
     pub generation: u32,
     /// Restarts of the edge so far.
     pub restarts: u64,
+    /// The configuration is to be loaded again.
+    pub reload_again: bool,
 }
 
 /// Sockets of one address.
@@ -149,6 +151,7 @@ mod tests {
             }],
             generation: 9,
             restarts: 4,
+            reload_again: false,
         };
         assert_eq!(State::parse(&state.text().unwrap()).unwrap(), state);
         let newer = state.text().unwrap().replace("\"format\":1", "\"format\":99");

@@ -89,7 +89,10 @@ impl Sockets {
                 groups.push(extended(group, workers, only_v6)?);
                 continue;
             }
-            match bind_fresh(*address, workers, only_v6) {
+            // At a reload nobody is about to let go of an address, and the supervisor has other things to do.
+            let patience =
+                if now.is_some_and(|n| n.groups.iter().any(|g| !g.given)) { Duration::ZERO } else { RETRY };
+            match bind_fresh(*address, workers, only_v6, patience) {
                 Ok(listeners) => groups.push(Group {
                     service: *service,
                     wanted: *address,
@@ -132,6 +135,9 @@ impl Sockets {
                      or https, or remove it from the socket unit"
                 ));
             };
+            listener
+                .set_nonblocking(true)
+                .map_err(|error| format!("socket {index} from systemd: {error}"))?;
             let sockets = vec![Rc::new(listener)];
             groups.push(Group { service, wanted: address, bound: address, given: true, sockets });
         }
@@ -251,8 +257,13 @@ fn extended(group: &Group, workers: usize, only_v6: bool) -> Result<Group, Liste
     Ok(group)
 }
 
-fn bind_fresh(address: SocketAddr, workers: usize, only_v6: bool) -> Result<listen::Listeners, ListenError> {
-    let end = Instant::now() + RETRY;
+fn bind_fresh(
+    address: SocketAddr,
+    workers: usize,
+    only_v6: bool,
+    patience: Duration,
+) -> Result<listen::Listeners, ListenError> {
+    let end = Instant::now() + patience;
     loop {
         match listen::bind(address, workers, Sharing::Exclusive, only_v6) {
             Err(ListenError::InUse { .. }) if Instant::now() < end => std::thread::sleep(RETRY_EVERY),

@@ -104,6 +104,7 @@ fn state_of(supervisor: &Supervisor) -> State {
             .collect(),
         generation: supervisor.generation,
         restarts: supervisor.edge.restarts(),
+        reload_again: supervisor.reload_again,
     }
 }
 
@@ -141,6 +142,7 @@ pub fn resume(text: &str, args: &RunArgs, signals: Signals) -> Result<Supervisor
     let mut supervisor = Supervisor::new(parts);
     supervisor.children = state.children.iter().map(claim_child).collect::<Result<_, _>>()?;
     supervisor.generation = state.generation;
+    supervisor.reload_again = state.reload_again;
     let now = supervisor.now();
     supervisor.edge = role(&state, Part::Edge, now, state.restarts);
     if supervisor.parts.demo.is_some() {
