@@ -1,6 +1,6 @@
 //! The leader's side of a fetch.
 
-use crate::follow::{Phase, Shared, State};
+use crate::follow::{Follower, Phase, Shared, State};
 use crate::key::{Key, Slot};
 use crate::object::{Meta, Object};
 use crate::stats::{add, read};
@@ -41,6 +41,9 @@ pub enum Unstored {
     #[error("purged while it was fetched")]
     Purged,
 }
+
+/// Bytes set aside for a body of unknown length: most such bodies are pages made on the fly.
+const UNKNOWN_LEN: u64 = 64 << 10;
 
 /// The right and duty to fetch a response for everyone who asks for it meanwhile.
 ///
@@ -108,6 +111,13 @@ impl Fill {
         }
     }
 
+    /// A follower of one's own, for serving one's client like everyone else's: it reads to the end even of what turns out
+    /// not to be stored, and counts as someone who wants it. Take it right after [`Fill::head`].
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        self.shared.follow()
+    }
+
     /// Publishes the head. Returns `false`, and refuses the followers, if the response will not be stored: it is larger
     /// than an object may be, or fills hold all the memory they may. Pushing on does no harm then, and no good.
     pub fn head(&mut self, meta: Meta) -> bool {
@@ -115,14 +125,15 @@ impl Fill {
             return self.open;
         }
         let too_large = meta.body_len.is_some_and(|len| len > self.store.max_object);
-        if too_large || self.store.fill_pressure() >= 1.0 {
+        let needs = meta.body_len.unwrap_or(UNKNOWN_LEN).min(SLICE as u64);
+        if too_large || self.store.fill_pressure(needs) > 1.0 {
             self.end(Phase::Refused);
             return false;
         }
         self.headed = true;
         self.want = meta.body_len;
         let head = Arc::new(meta);
-        self.shared.change(|state| state.head = Some(head));
+        self.shared.change(|state| state.begin(head, needs));
         true
     }
 
@@ -137,16 +148,23 @@ impl Fill {
             self.storing = false;
             self.unlist();
         }
-        let pressure = self.store.fill_pressure();
-        if pressure >= 1.0 || (!self.storing && self.shared.followers() == 0) {
+        let (pressure, followed) = (self.store.fill_pressure(0), self.shared.followers() > 0);
+        // Room was set aside for what the head promised, so that only bodies of unknown length can bring it to this.
+        let overrun = pressure > if followed { 2.0 } else { 1.0 };
+        if overrun || !(self.storing || followed) {
             self.end(Phase::Aborted);
             // What followers have not read is lost to them; keeping it for them is what there is no memory for.
             self.shared.change(State::clear);
             return false;
         }
+        let window = match pressure {
+            low if low < 0.25 => WINDOW_SLICES,
+            some if some < 0.5 => 1,
+            _ => 0,
+        };
         while !data.is_empty() {
             if self.open_len == SLICE {
-                self.seal(if pressure >= 0.5 { 0 } else { WINDOW_SLICES });
+                self.seal(window);
             }
             let part = data.split_to(data.len().min(SLICE - self.open_len));
             self.open_len += part.len();
@@ -270,7 +288,7 @@ impl Fill {
             if whole || matches!(phase, Phase::Refused) {
                 state.clear();
             }
-            state.phase = phase;
+            state.settle(phase);
         });
         self.open = false;
         self.storing = false;
@@ -300,8 +318,8 @@ fn join(chunks: &[Bytes], len: usize) -> Bytes {
 }
 
 impl Inner {
-    /// Share of the memory fills may hold that they do hold.
-    fn fill_pressure(&self) -> f64 {
-        read(&self.tiers.counters.fill_bytes) as f64 / self.fill_memory.max(1) as f64
+    /// Share of the memory fills may hold that they hold, with so many bytes more.
+    fn fill_pressure(&self, more: u64) -> f64 {
+        (read(&self.tiers.counters.fill_bytes) + more) as f64 / self.fill_memory.max(1) as f64
     }
 }

@@ -198,6 +198,8 @@ pub(crate) struct State {
     /// Chunks of the slice that is not complete yet, each with its offset in it.
     open: Vec<(usize, Bytes)>,
     open_len: usize,
+    /// Bytes set aside while it is under way.
+    reserved: u64,
 }
 
 enum Step {
@@ -224,12 +226,26 @@ impl State {
             sealed: VecDeque::new(),
             open: Vec::new(),
             open_len: 0,
+            reserved: 0,
         }
     }
 
-    /// Bytes held.
+    /// Bytes held or set aside.
     pub fn bytes(&self) -> u64 {
-        (self.sealed.iter().map(Bytes::len).sum::<usize>() + self.open_len) as u64
+        let held = self.sealed.iter().map(Bytes::len).sum::<usize>() + self.open_len;
+        self.reserved.max(held as u64)
+    }
+
+    /// Sets the head, and so many bytes aside for the body.
+    pub fn begin(&mut self, head: Arc<Meta>, reserved: u64) {
+        self.head = Some(head);
+        self.reserved = reserved;
+    }
+
+    /// Ends it. What followers may still read stays.
+    pub fn settle(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.reserved = 0;
     }
 
     /// Appends to the open slice; the caller keeps it within [`SLICE`].

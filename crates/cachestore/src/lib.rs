@@ -62,8 +62,8 @@ pub const FILLS_MAX: usize = 65_536;
 /// Followers of one fill; beyond it requests fetch on their own. One costs about 100 bytes and a wake-up per push.
 pub const FOLLOWERS_MAX: usize = 16_384;
 
-/// Purge marks kept apart (about 64 bytes each); beyond it the marks of the zones with the most become one mark for
-/// the whole zone, which purges more than was asked and never less.
+/// Purge marks kept apart (about 64 bytes each); beyond it the older half of those of the zones with the most becomes
+/// one mark for the whole zone, which purges more than was asked and never less.
 pub const MARKS_MAX: usize = 100_000;
 
 /// Path prefixes an object can be purged by, counted from the root; a purge of a longer prefix takes the first 16.

@@ -7,6 +7,9 @@ use parking_lot::RwLock;
 use rapidhash::RapidHashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Marks left after making room, so that it is seldom made.
+const MARKS_LEFT: usize = MARKS_MAX / 4 * 3;
+
 /// One mark: everything with this label whose sequence is lower is dead. Label 0 stands for everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -139,33 +142,43 @@ impl Marks {
         full
     }
 
-    /// Makes room: drops what a mark of the whole zone covers, then joins the marks of the zones with the most into
-    /// one each, until half is free. If there are more zones than that, everything is marked.
+    /// Makes room. Drops what a mark of the whole zone covers; if that does not do, joins the older half of the marks of
+    /// the zones with the most to one of the whole zone. An object dies by that only if it is older than the middle one
+    /// of tens of thousands of purges in its zone. If there are more zones than that, everything older is marked.
     fn collapse(&self, map: &mut RapidHashMap<u64, (u64, u64)>) {
-        let zones: RapidHashMap<u64, u64> =
-            map.iter().filter(|(l, (z, _))| *l == z).map(|(_, at)| *at).collect();
-        map.retain(|label, (zone, seq)| label == zone || zones.get(zone).is_none_or(|at| *seq > *at));
-        let mut count: RapidHashMap<u64, (usize, u64)> = RapidHashMap::default();
+        let whole: RapidHashMap<u64, u64> =
+            map.iter().filter(|(label, (zone, _))| *label == zone).map(|(_, at)| *at).collect();
+        map.retain(|label, (zone, seq)| label == zone || whole.get(zone).is_none_or(|at| *seq > *at));
+        let mut zones: RapidHashMap<u64, Vec<u64>> = RapidHashMap::default();
         for (zone, seq) in map.values() {
-            let of = count.entry(*zone).or_default();
-            *of = (of.0 + 1, of.1.max(*seq));
+            zones.entry(*zone).or_default().push(*seq);
         }
-        let mut largest: Vec<(u64, (usize, u64))> = count.into_iter().collect();
-        largest.sort_unstable_by_key(|(_, (marks, _))| std::cmp::Reverse(*marks));
+        let mut largest: Vec<(u64, Vec<u64>)> = zones.into_iter().collect();
+        largest.sort_unstable_by_key(|(_, marks)| std::cmp::Reverse(marks.len()));
         let (mut left, mut joined) = (map.len(), RapidHashMap::default());
-        for (zone, (marks, seq)) in largest {
-            if left <= MARKS_MAX / 2 {
+        for (zone, mut marks) in largest {
+            let middle = marks.len() / 2;
+            if left <= MARKS_LEFT || middle < 2 {
                 break;
             }
-            left -= marks - 1;
-            joined.insert(zone, seq);
+            left -= middle - 1;
+            let (_, seq, _) = marks.select_nth_unstable(middle);
+            joined.insert(zone, *seq);
         }
-        map.retain(|_, (zone, _)| !joined.contains_key(zone));
-        if left > MARKS_MAX / 2 {
-            let newest = joined.values().copied().max().unwrap_or(0);
-            self.everything.fetch_max(newest, Ordering::Relaxed);
+        if left <= MARKS_LEFT {
+            map.retain(|_, (zone, seq)| joined.get(zone).is_none_or(|at| *seq > *at));
+            for (zone, seq) in joined {
+                let at = map.entry(zone).or_insert((zone, seq));
+                at.1 = at.1.max(seq);
+            }
         } else {
-            map.extend(joined.into_iter().map(|(zone, seq)| (zone, (zone, seq))));
+            let mut all: Vec<u64> = map.values().map(|(_, seq)| *seq).collect();
+            let middle = all.len() / 2;
+            if middle < all.len() {
+                let (_, seq, _) = all.select_nth_unstable(middle);
+                let everything = self.everything.fetch_max(*seq, Ordering::Relaxed).max(*seq);
+                map.retain(|_, (_, seq)| *seq > everything);
+            }
         }
     }
 }

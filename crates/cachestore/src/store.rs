@@ -30,8 +30,10 @@ pub struct Config {
     pub path: PathBuf,
     /// Longest body stored, in bytes. Half of the disk (of memory, without one) if that is less.
     pub max_object: u64,
-    /// Bytes all fetches under way may hold together beside the tiers. From half of it on followers must keep up or
-    /// read from the tiers; when it is full, further responses are neither stored nor shared.
+    /// Bytes all fetches under way may hold together beside the tiers. Each sets aside at its head what it will need, at
+    /// most [`SLICE`]; those for whom nothing is left are neither stored nor shared. From a quarter of it on followers
+    /// must keep up or read from the tiers. Bodies of unknown length may bring it to twice as much; then fetches are
+    /// cut off.
     pub fill_memory: u64,
 }
 

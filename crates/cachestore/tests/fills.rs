@@ -229,18 +229,57 @@ fn a_follower_too_slow_for_a_small_cache_is_cut_off_and_the_leader_goes_on() {
 }
 
 #[test]
-fn fills_give_up_sharing_when_they_hold_all_the_memory_they_may() {
+fn fills_set_memory_aside_at_the_head_and_without_it_are_refused() {
     let store = Store::open(&Config { fill_memory: 4 << 20, ..Config::default() });
-    let mut fills: Vec<Fill> = (0..8).map(|i| lead(&store, i)).collect();
+    let known = Meta { body_len: Some(SLICE as u64), ..meta("/") };
+    let mut fills: Vec<Fill> = (0..6).map(|i| lead(&store, i)).collect();
+    let mut waiting = follow(&store, 5);
+    let begun: Vec<bool> = fills.iter_mut().map(|f| f.head(known.clone())).collect();
+    assert_eq!(begun, [true, true, true, true, false, false]);
+    assert!(matches!(block_on(waiting.head()), Followed::Refused));
+    for fill in fills.iter_mut().take(4) {
+        for _ in 0..16 {
+            assert!(fill.push(Bytes::from(vec![0; 1 << 16])));
+        }
+    }
+    assert_eq!(store.stats().fill_bytes, 4 << 20);
+    assert_eq!(fills.into_iter().filter_map(|f| f.finish().ok()).count(), 4);
+    assert_eq!(store.stats().fill_bytes, 0);
+}
+
+#[test]
+fn bodies_of_unknown_length_cannot_take_more_than_twice_the_memory_for_fills() {
+    let store = Store::open(&Config { fill_memory: 4 << 20, ..Config::default() });
+    let mut fills: Vec<Fill> = (0..16).map(|i| lead(&store, i)).collect();
     fills.iter_mut().for_each(|f| assert!(f.head(meta("/"))));
+    let followers: Vec<Follower> = fills.iter().take(8).map(Fill::follow).collect();
     for _ in 0..16 {
         for fill in &mut fills {
             fill.push(Bytes::from(vec![0; 60_000]));
         }
-        assert!(store.stats().fill_bytes <= (4 << 20) + 60_000);
+        assert!(store.stats().fill_bytes <= (8 << 20) + 60_000);
     }
-    assert!(store.stats().aborted > 0);
-    assert!(fills.into_iter().any(|f| f.finish().is_ok()), "those who hold memory already go on");
+    let ends: Vec<bool> = fills.into_iter().map(|f| f.finish().is_ok()).collect();
+    assert!(ends.iter().take(8).all(|ok| *ok), "those someone waits for go on: {ends:?}");
+    assert!(ends.iter().any(|ok| !*ok));
+    drop(followers);
+}
+
+#[test]
+fn the_leader_follows_itself_to_the_end_of_what_is_not_stored() {
+    let store = Store::open(&Config::default());
+    for spoil in ["purge", "remove"] {
+        let mut fill = lead(&store, 1);
+        fill.head(meta("/"));
+        let mut own = fill.follow();
+        fill.push(Bytes::from_static(b"all of it"));
+        match spoil {
+            "purge" => store.purge(&Purge::Everything),
+            _ => drop(store.remove(&Key(1))),
+        }
+        assert_eq!(fill.finish().unwrap_err(), Unstored::Purged);
+        assert_eq!(block_on(drain(&mut own)).unwrap(), b"all of it");
+    }
 }
 
 #[test]

@@ -258,3 +258,94 @@ fn len(op: &Op) -> u64 {
         Op::Delete => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+    use bytes::Bytes;
+
+    fn slot(n: u128) -> Slot {
+        Slot::slice(Key(n), 1, 0)
+    }
+
+    fn write(byte: u8, len: usize) -> Op {
+        Op::Write(Held::Slice(Bytes::from(vec![byte; len])))
+    }
+
+    fn slice(held: Option<Held>) -> Option<u8> {
+        match held {
+            Some(Held::Slice(slice)) => slice.first().copied(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_last_word_on_a_slot_is_what_is_done_and_read() {
+        let queue = Queue::default();
+        assert!(queue.submit(slot(1), write(1, 10)) && queue.submit(slot(1), write(2, 10)));
+        assert!(matches!(queue.read(slot(1)), Reading::Ready(held) if slice(held.clone()) == Some(2)));
+        assert!(queue.submit(slot(1), Op::Delete));
+        assert!(matches!(queue.read(slot(1)), Reading::Ready(None)));
+        assert!(matches!(queue.next(), Job::Do(at, Op::Delete) if at == slot(1)));
+        assert!(queue.has(&slot(1)) && !queue.has_write(&slot(1)), "until it is done");
+        queue.stop();
+        assert!(matches!(queue.next(), Job::Stop));
+        assert!(!queue.has(&slot(1)));
+    }
+
+    #[test]
+    fn what_was_read_is_not_kept_if_the_slot_was_written_or_removed_meanwhile() {
+        let queue = Queue::default();
+        let old = || Some(Held::Slice(Bytes::from_static(b"\x01")));
+        for (op, want) in [(None, Some(1)), (Some(Op::Delete), None), (Some(write(2, 1)), Some(2))] {
+            let changed = op.is_some();
+            let Reading::Wait(mut answer) = queue.read(slot(1)) else { panic!() };
+            let Reading::Wait(mut second) = queue.read(slot(1)) else { panic!() };
+            assert!(matches!(queue.next(), Job::Read(_)), "one read for both");
+            op.map(|op| queue.submit(slot(1), op));
+            let mut kept = false;
+            queue.answer(slot(1), old(), |_| kept = true);
+            assert_eq!(kept, !changed);
+            assert_eq!(slice(answer.try_recv().unwrap()), want);
+            assert_eq!(slice(second.try_recv().unwrap()), want);
+            if changed {
+                queue.next();
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_reads_and_operations_waiting_are_bounded() {
+        let queue = Queue::default();
+        let room = (WRITE_BYTES_MAX >> 20) as u128;
+        assert!((0..room).all(|n| queue.submit(slot(n), write(0, 1 << 20))));
+        assert!(!queue.submit(slot(99), write(0, 1)));
+        assert!(queue.submit(slot(0), Op::Delete) && queue.submit(slot(99), write(0, 1 << 20)));
+        let reads = (1000..).take_while(|n| matches!(queue.read(slot(*n)), Reading::Wait(_))).count();
+        assert_eq!(reads, READS_MAX);
+        let deletions = (10_000..).take_while(|n| queue.submit(slot(*n), Op::Delete)).count();
+        assert_eq!(deletions, OPS_MAX - room as usize - 1);
+    }
+
+    #[test]
+    fn writes_have_their_turn_among_many_reads() {
+        let queue = Queue::default();
+        queue.submit(slot(0), write(0, 1));
+        let _answers: Vec<_> = (1..100).map(|n| queue.read(slot(n))).collect();
+        let first = (0..100).position(|_| matches!(queue.next(), Job::Do(..)));
+        assert_eq!(first, Some(READS_IN_A_ROW as usize));
+    }
+
+    #[test]
+    fn a_thread_that_dies_leaves_no_one_waiting() {
+        let queue = Queue::default();
+        let Reading::Wait(mut answer) = queue.read(slot(1)) else { panic!() };
+        queue.submit(slot(2), write(0, 1));
+        queue.die();
+        assert!(answer.try_recv().is_err());
+        assert!(matches!(queue.read(slot(1)), Reading::Busy));
+        assert!(!queue.submit(slot(2), write(0, 1)) && !queue.submit(slot(2), Op::Delete));
+        assert!(!queue.flush(Instant::now() + Duration::from_secs(5)));
+    }
+}
