@@ -1,1 +1,35 @@
-//! The data plane: workers, exchange, cache, pools, logs
+//! The data plane: workers, exchanges, cache, pools, logs.
+//!
+//! A request comes in by [`h1`] or [`h2`], is carried by [`exchange`], answered from the cache ([`cached`], [`serving`],
+//! [`filling`]) or from an origin ([`fetch`], [`upstream`], [`source`], [`upload`]), sent by [`respond`], and written down
+//! by [`record`]. A [`worker`] is one thread; a [`process`] is what workers share; [`live`] is the configuration.
+
+mod accept;
+mod admin;
+mod buffers;
+mod cached;
+mod exchange;
+mod fetch;
+mod filling;
+mod h1;
+mod h2;
+mod h2map;
+mod hosts;
+mod live;
+mod message;
+mod monitor;
+mod pages;
+mod process;
+mod record;
+mod respond;
+mod serving;
+mod source;
+mod start;
+mod trace;
+mod tunnel;
+mod unshared;
+mod upload;
+mod upstream;
+mod worker;
+
+pub use start::{Edge, Start, StartError};

@@ -39,7 +39,7 @@ known! {
     SecWebSocketAccept = "Sec-WebSocket-Accept", SecWebSocketExtensions = "Sec-WebSocket-Extensions",
     SecWebSocketKey = "Sec-WebSocket-Key", SecWebSocketProtocol = "Sec-WebSocket-Protocol",
     SecWebSocketVersion = "Sec-WebSocket-Version", Server = "Server", ServerTiming = "Server-Timing",
-    SetCookie = "Set-Cookie", StrictTransportSecurity = "Strict-Transport-Security", Te = "TE",
+    SetCookie = "Set-Cookie", SurrogateCapability = "Surrogate-Capability", SurrogateControl = "Surrogate-Control", StrictTransportSecurity = "Strict-Transport-Security", Te = "TE",
     Trailer = "Trailer", TransferEncoding = "Transfer-Encoding", TrueClientIp = "True-Client-IP",
     Upgrade = "Upgrade", UserAgent = "User-Agent", Vary = "Vary", Via = "Via", Warning = "Warning",
     WwwAuthenticate = "WWW-Authenticate", XAccelBuffering = "X-Accel-Buffering",

@@ -1,0 +1,544 @@
+//! Requests that a cache may answer: looking up, fetching once for all who ask, validating, serving stale.
+
+use crate::exchange::{self, Exchange, Facts, Fail};
+use crate::fetch::{self, Fetched, NoBody};
+use crate::filling;
+use crate::message::{RequestBody, Sink};
+use crate::serving::{self, Held};
+use seawall_cachestore as cachestore;
+use seawall_cachestore::{Fill, Followed, Follower, Join, Labels, Meta, Object, Purge};
+use seawall_http::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead};
+use seawall_httpcache as httpcache;
+use seawall_httpcache::{
+    Bypass, CacheStatus as Told, Failure, Forward, Freshened, Refusal, RequestFacts, Stored, Target,
+    VarySpec, Verdict, Why,
+};
+use seawall_telemetry::names::CacheStatus;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// First byte of a range beyond which a miss is passed on as it is: fetching a whole object to serve its end would keep
+/// the client waiting for what it did not ask for.
+const RANGE_START_MAX: u64 = 1 << 20;
+/// How often a request follows someone else's fetch that ends early before it fetches for itself.
+const FOLLOW_MAX: usize = 2;
+
+/// What is found under a key.
+pub(crate) struct Found {
+    pub object: Arc<Object>,
+    pub stored: Stored,
+}
+
+/// A request as the cache sees it.
+pub(crate) struct Question<'a> {
+    pub request: &'a RequestHead,
+    pub asked: RequestFacts,
+    /// Of the URL.
+    pub primary: httpcache::Key,
+}
+
+/// Answers a GET or HEAD from the cache, or from the origin by way of the cache.
+pub(crate) async fn serve<B: RequestBody, S: Sink>(
+    x: &Exchange<'_>,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    body: &mut B,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let policy = &x.route.cache;
+    let mut asked = RequestFacts::of(request);
+    asked.bypass = !x.route.doc.bypass_cookie.is_empty() && has_cookie(x, &request.fields);
+    let admitted = match asked.admit(policy) {
+        Ok(()) if body.length() != BodyLength::None => Err(Bypass::Method),
+        admitted => admitted,
+    };
+    if let Err(why) = admitted {
+        facts.cache = Some(if why == Bypass::Method { CacheStatus::Dynamic } else { CacheStatus::Bypass });
+        return direct(x, request, response, added, body, sink, facts).await;
+    }
+    let primary = x.w.process.keys.key(&target(x, request), &x.route.query);
+    let q = Question { request, asked, primary };
+    let mut followed = 0;
+    loop {
+        let (key, found) = look_up(x, &q).await;
+        let verdict = found.as_ref().map(|f| httpcache::decide(&q.asked, &f.stored, x.w.unix_ms(), policy));
+        let (status, age_s) = match verdict {
+            Some(Verdict::Fresh { age_s }) => (CacheStatus::Hit, age_s),
+            Some(Verdict::Stale { age_s }) => (CacheStatus::Stale, age_s),
+            Some(Verdict::Refresh { age_s }) => (CacheStatus::Updating, age_s),
+            Some(Verdict::Unavailable) => {
+                return Err(Fail::page(504, "not in the cache, and only-if-cached"));
+            }
+            Some(Verdict::Validate(_)) => (CacheStatus::Expired, 0),
+            None if q.asked.unavailable_on_miss(policy) => {
+                return Err(Fail::page(504, "not in the cache, and only-if-cached"));
+            }
+            None => (CacheStatus::Miss, 0),
+        };
+        facts.cache = Some(status);
+        if let Some(found) = found.as_ref().filter(|_| status.served_from_cache()) {
+            if status == CacheStatus::Updating {
+                filling::refresh(x, &q, key, found);
+            }
+            let told = Told { ttl_s: Some(found.stored.ttl_s(x.w.unix_ms())), ..Told::default() };
+            return serving::object(x, &q, found, age_s, &told, added, sink, facts).await;
+        }
+        let why = match verdict {
+            Some(Verdict::Validate(Why::Request)) => Forward::Request,
+            Some(_) => Forward::Stale,
+            None => Forward::UriMiss,
+        };
+        let ask = Ask { key, found: found.as_ref(), why };
+        // What turned out not to be shareable a moment ago is not waited for.
+        if q.asked.method == Method::Head || x.w.unshared.has(key) || far_range(&q) || followed > FOLLOW_MAX {
+            return ask_origin(x, &q, ask, None, response, added, body, sink, facts).await;
+        }
+        let store = &x.w.process.store;
+        match store.join(&slot(key), found.as_ref().map(|f| &f.object)) {
+            Join::Lead(fill) => {
+                return ask_origin(x, &q, ask, Some(fill), response, added, body, sink, facts).await;
+            }
+            Join::Stored(_) => followed += 1,
+            Join::Follow(follower) => match follow(x, &q, follower).await {
+                Some((meta, follower, stored)) => {
+                    facts.cache = Some(CacheStatus::StreamHit);
+                    let told = Told { forward: Some(why), collapsed: true, ..Told::default() };
+                    let held = Held::Arriving(meta, follower);
+                    return serving::held(x, &q, held, &stored, 0, &told, added, sink, facts).await;
+                }
+                None => followed += 1,
+            },
+        }
+    }
+}
+
+/// What to ask an origin for.
+pub(crate) struct Ask<'f> {
+    pub key: httpcache::Key,
+    /// Stored but not good enough.
+    pub found: Option<&'f Found>,
+    pub why: Forward,
+}
+
+/// Asks the origin, for oneself and, with a fill, for those who follow.
+#[allow(clippy::too_many_arguments)]
+async fn ask_origin<B: RequestBody, S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    ask: Ask<'_>,
+    fill: Option<Fill>,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    body: &mut B,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let policy = &x.route.cache;
+    let whole = fill.is_some();
+    let fields = if whole { shape(q, ask.found) } else { Cow::Borrowed(&q.request.fields) };
+    let request_time_ms = x.w.unix_ms();
+    let seq = x.w.process.store.seq();
+    let fetched = fetch::fetch(x, q.request, &fields, response, added, body, sink, facts).await;
+    let response_time_ms = x.w.unix_ms();
+    let fetched = match fetched {
+        Ok(fetched) => fetched,
+        Err(fail) => {
+            if let (Some(found), Fail::Origin(fault)) = (ask.found, &fail)
+                && let Some(age_s) =
+                    httpcache::on_failure(&found.stored, Failure::Unreachable, response_time_ms, policy)
+            {
+                tracing::debug!(%fault, "serving stale");
+                return serve_stale(x, q, found, age_s, fill, added, sink, facts).await;
+            }
+            return Err(fail);
+        }
+    };
+    let exchange = httpcache::Exchange {
+        request: &q.asked,
+        path: q.request.path(),
+        response,
+        request_time_ms,
+        response_time_ms,
+    };
+    if whole
+        && response.status == 304
+        && let Some(found) = ask.found
+    {
+        fetched.finish(x, facts, true);
+        return revalidated(x, q, found, &exchange, ask, fill, added, sink, facts).await;
+    }
+    if let Some(found) = ask.found
+        && let Some(age_s) =
+            httpcache::on_failure(&found.stored, Failure::Status(response.status), response_time_ms, policy)
+    {
+        fetched.finish(x, facts, false);
+        return serve_stale(x, q, found, age_s, fill, added, sink, facts).await;
+    }
+    if q.asked.method == Method::Head {
+        if let Some(found) = ask.found {
+            freshen_by_head(x, found, &exchange);
+        }
+        facts.cache = Some(if ask.found.is_some() { CacheStatus::Expired } else { CacheStatus::Miss });
+        told(added, &Told { forward: Some(ask.why), ..Told::default() });
+        return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
+    }
+    let partial = !whole && q.request.fields.has(Known::Range);
+    match if partial { Err(Refusal::Status) } else { httpcache::store(&exchange, policy) } {
+        Err(refusal) => {
+            if let Some(fill) = fill {
+                x.w.unshared.add(ask.key);
+                fill.refuse();
+            }
+            if response.status < 500
+                && matches!(refusal, Refusal::NoStore | Refusal::Private)
+                && ask.found.is_some()
+            {
+                x.w.process.store.remove(&slot(ask.key));
+            }
+            facts.cache = Some(match refusal.cf_status() {
+                httpcache::CfStatus::Bypass => CacheStatus::Bypass,
+                _ => CacheStatus::Dynamic,
+            });
+            told(added, &Told { forward: Some(ask.why), detail: Some(refusal.token()), ..Told::default() });
+            exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await
+        }
+        Ok(entry) => {
+            x.w.unshared.forget(ask.key);
+            let fill = match fill {
+                Some(fill) => Some(fill),
+                // Bytes of a conditional or ranged answer that was not shaped for the cache are not the whole.
+                None if q.asked.conditional || q.asked.range => None,
+                None => x.w.process.store.try_lead(&slot(ask.key)),
+            };
+            let Some(fill) = fill else {
+                told(added, &Told { forward: Some(ask.why), ..Told::default() });
+                return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
+            };
+            store(x, q, &ask, entry, fill, seq, fetched, response, added, sink, facts).await
+        }
+    }
+}
+
+/// Stores a response while answering from it.
+#[allow(clippy::too_many_arguments)]
+async fn store<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    ask: &Ask<'_>,
+    entry: httpcache::Entry,
+    mut fill: Fill,
+    seq: u64,
+    fetched: Fetched<'_>,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let key = place(x, q, &entry, &mut fill, seq);
+    let length = seawall_http::framing::length(&response.fields, true).ok().flatten();
+    let meta = meta(x, q, &entry, response.status, length);
+    let stored = entry.stored;
+    let told_how = Told { forward: Some(ask.why), stored: true, ..Told::default() };
+    if !fill.head(meta.clone()) {
+        told(added, &Told { stored: false, detail: Some("size"), ..told_how });
+        return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
+    }
+    let age_s = stored.age_s(x.w.unix_ms());
+    match filling::fill(x, q, key, fill, fetched, facts) {
+        filling::Filled::Whole(object) => {
+            let held = Held::Stored(object);
+            serving::held(x, q, held, &stored, age_s, &told_how, added, sink, facts).await
+        }
+        filling::Filled::Following(follower) => {
+            let held = Held::Arriving(Arc::new(meta), follower);
+            serving::held(x, q, held, &stored, age_s, &told_how, added, sink, facts).await
+        }
+        filling::Filled::Broken(fault) => Err(Fail::Origin(fault)),
+    }
+}
+
+/// Takes a 304 in: the stored response is good again.
+#[allow(clippy::too_many_arguments)]
+async fn revalidated<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    found: &Found,
+    exchange: &httpcache::Exchange<'_>,
+    ask: Ask<'_>,
+    fill: Option<Fill>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let told = Told { forward: Some(ask.why), forward_status: Some(304), ..Told::default() };
+    match httpcache::freshen(exchange, &found.stored, &found.object.meta.fields, &x.route.cache) {
+        Freshened::Update(entry) => {
+            let meta = meta(x, q, &entry, found.object.meta.status, found.object.meta.body_len);
+            let object = match fill {
+                Some(fill) => fill.refresh(&found.object, meta),
+                None => x.w.process.store.refresh(&found.object, meta),
+            };
+            facts.cache = Some(CacheStatus::Revalidated);
+            let age_s = entry.stored.age_s(x.w.unix_ms());
+            let told = Told { stored: true, ..told };
+            serving::held(x, q, Held::Stored(object), &entry.stored, age_s, &told, added, sink, facts).await
+        }
+        Freshened::Once(fields) => {
+            drop(fill);
+            facts.cache = Some(CacheStatus::Revalidated);
+            serving::last(x, q, found, &fields, &told, added, sink, facts).await
+        }
+        Freshened::Last(refusal, fields) => {
+            x.w.process.store.remove(&slot(ask.key));
+            if let Some(fill) = fill {
+                fill.refuse();
+            }
+            facts.cache = Some(CacheStatus::Revalidated);
+            let told = Told { detail: Some(refusal.token()), ..told };
+            serving::last(x, q, found, &fields, &told, added, sink, facts).await
+        }
+        Freshened::Mismatch => {
+            // The origin confirmed something we do not have. Without conditions it cannot.
+            x.w.process.store.remove(&slot(ask.key));
+            drop(fill);
+            let mut response = ResponseHead::default();
+            let fields = shape(q, None);
+            let mut none = NoBody;
+            let fetched =
+                fetch::fetch(x, q.request, &fields, &mut response, added, &mut none, sink, facts).await?;
+            facts.cache = Some(CacheStatus::Expired);
+            exchange::pass_on(x, q.request, &mut response, added, fetched, sink, facts).await
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn serve_stale<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    found: &Found,
+    age_s: u32,
+    fill: Option<Fill>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    if let Some(fill) = fill {
+        fill.adopt(found.object.clone());
+    }
+    facts.cache = Some(CacheStatus::Stale);
+    let told = Told {
+        ttl_s: Some(found.stored.ttl_s(x.w.unix_ms())),
+        detail: Some("origin-error"),
+        ..Told::default()
+    };
+    serving::object(x, q, found, age_s, &told, added, sink, facts).await
+}
+
+fn freshen_by_head(x: &Exchange<'_>, found: &Found, exchange: &httpcache::Exchange<'_>) {
+    let old = &found.object;
+    match httpcache::freshen_by_head(exchange, &found.stored, &old.meta.fields, &x.route.cache) {
+        Some(Freshened::Update(entry)) => {
+            let stored = entry.stored.encode().to_vec().into();
+            x.w.process.store.refresh(old, Meta { fields: entry.fields, stored, ..old.meta.clone() });
+        }
+        Some(Freshened::Mismatch | Freshened::Last(..)) => drop(x.w.process.store.remove(&old.key())),
+        Some(Freshened::Once(_)) | None => {}
+    }
+}
+
+/// Passes a request on that the cache has no part in.
+async fn direct<B: RequestBody, S: Sink>(
+    x: &Exchange<'_>,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    body: &mut B,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let fetched = fetch::fetch(x, request, &request.fields, response, added, body, sink, facts).await?;
+    exchange::pass_on(x, request, response, added, fetched, sink, facts).await
+}
+
+/// Forgets what a request with an unsafe method made invalid (RFC 9111 §4.4).
+pub(crate) fn after_unsafe(x: &Exchange<'_>, request: &RequestHead, response: &ResponseHead) {
+    let request_facts = httpcache::UnsafeRequest {
+        method: request.method,
+        scheme: scheme(x),
+        authority: &request.authority,
+        target: &request.target,
+    };
+    for target in httpcache::invalidated(&request_facts, response.status, &response.fields) {
+        let zone = &x.zone.doc.name;
+        x.w.process.store.purge(&Purge::Url { zone, host: request.host(), target: &target });
+    }
+}
+
+/// Looks a request up; the key is that of the variant, where the URL has variants.
+pub(crate) async fn look_up(x: &Exchange<'_>, q: &Question<'_>) -> (httpcache::Key, Option<Found>) {
+    let store = &x.w.process.store;
+    let Some(object) = store.get(&slot(q.primary)).await else { return (q.primary, None) };
+    let Some(vary) = &object.meta.vary else { return (q.primary, found(object)) };
+    let Some(spec) = VarySpec::decode(vary) else { return (q.primary, None) };
+    let key = x.w.process.keys.variant(q.primary, &spec, &q.request.fields);
+    (key, store.get(&slot(key)).await.and_then(found))
+}
+
+fn found(object: Arc<Object>) -> Option<Found> {
+    Some(Found { stored: Stored::decode(&object.meta.stored).ok()?, object })
+}
+
+/// Waits for the head of someone else's fetch; `None` if it is of no use to this request.
+async fn follow(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    mut follower: Follower,
+) -> Option<(Arc<Meta>, Follower, Stored)> {
+    match follower.head().await {
+        Followed::Head(meta) => {
+            let stored = Stored::decode(&meta.stored).ok()?;
+            // The fetch was for another variant of the URL if the fields it varies on differ.
+            let (key, spec) = meta.extra.split_at_checked(KEY_BYTES)?;
+            let same = spec.is_empty()
+                || VarySpec::decode(spec).is_some_and(|s| {
+                    x.w.process.keys.variant(q.primary, &s, &q.request.fields).to_bytes() == key
+                });
+            same.then_some((meta, follower, stored))
+        }
+        Followed::Refused => {
+            x.w.unshared.add(q.primary);
+            None
+        }
+        Followed::Retry => None,
+    }
+}
+
+const KEY_BYTES: usize = 16;
+
+/// Chooses the key to store under; a URL with variants gets a marker that leads to them.
+pub(crate) fn place(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    entry: &httpcache::Entry,
+    fill: &mut Fill,
+    seq: u64,
+) -> httpcache::Key {
+    if entry.vary.is_empty() {
+        fill.vary_to(slot(q.primary));
+        return q.primary;
+    }
+    let key = x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields);
+    let marker = Meta {
+        vary: Some(entry.vary.encode().into()),
+        labels: labels(x, q, &Fields::new()),
+        created_ms: x.w.unix_ms(),
+        ..Meta::default()
+    };
+    x.w.process.store.insert(&slot(q.primary), seq, marker, bytes::Bytes::new());
+    fill.vary_to(slot(key));
+    key
+}
+
+/// The head to store.
+pub(crate) fn meta(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    entry: &httpcache::Entry,
+    status: u16,
+    length: Option<u64>,
+) -> Meta {
+    let mut extra = Vec::new();
+    let key = x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields);
+    extra.extend_from_slice(&key.to_bytes());
+    if !entry.vary.is_empty() {
+        extra.extend_from_slice(&entry.vary.encode());
+    }
+    Meta {
+        status,
+        fields: entry.fields.clone(),
+        stored: entry.stored.encode().to_vec().into(),
+        body_len: length,
+        labels: labels(x, q, &entry.fields),
+        created_ms: x.w.unix_ms(),
+        vary: None,
+        extra: extra.into(),
+    }
+}
+
+fn labels(x: &Exchange<'_>, q: &Question<'_>, fields: &Fields) -> Labels {
+    Labels::new(&x.zone.doc.name, q.request.host(), &q.request.target, httpcache::tags::tags(fields))
+}
+
+/// The request fields to fetch a whole response with, conditional on what is stored.
+pub(crate) fn shape<'q>(q: &Question<'q>, found: Option<&Found>) -> Cow<'q, Fields> {
+    let plain = &q.request.fields;
+    let conditional = [
+        Known::IfNoneMatch,
+        Known::IfModifiedSince,
+        Known::IfMatch,
+        Known::IfUnmodifiedSince,
+        Known::Range,
+        Known::AcceptEncoding,
+    ];
+    let found = found.filter(|f| f.stored.has_validator());
+    if found.is_none() && !conditional.iter().any(|name| plain.has(*name)) {
+        return Cow::Borrowed(plain);
+    }
+    let mut fields = plain.clone();
+    match found {
+        Some(found) => drop(httpcache::validation(&found.object.meta.fields, &mut fields)),
+        None => httpcache::for_whole(&mut fields),
+    }
+    // Few forms of one wish make few variants.
+    if plain.has(Known::AcceptEncoding) {
+        fields.set(Known::AcceptEncoding, httpcache::Codings::of(plain).value().as_bytes());
+    }
+    Cow::Owned(fields)
+}
+
+/// Writes our member of Cache-Status for a response that is passed on.
+fn told(added: &mut Fields, told: &Told<'_>) {
+    added.clear();
+    serving::tell(added, told);
+}
+
+fn target<'a>(x: &'a Exchange<'_>, request: &'a RequestHead) -> Target<'a> {
+    Target {
+        scheme: scheme(x),
+        host: &request.authority,
+        zone: x.zone.doc.name.as_bytes(),
+        path: request.path(),
+        query: request.query(),
+    }
+}
+
+fn scheme(x: &Exchange<'_>) -> &'static [u8] {
+    if x.https { b"https" } else { b"http" }
+}
+
+fn far_range(q: &Question<'_>) -> bool {
+    let Some(range) = q.request.fields.get(Known::Range).filter(|_| q.asked.range) else { return false };
+    let Some(spec) = range.strip_prefix(b"bytes=") else { return false };
+    let start: Option<u64> = spec
+        .split(|b| *b == b'-')
+        .next()
+        .and_then(|s| std::str::from_utf8(s).ok())
+        .and_then(|s| s.trim().parse().ok());
+    // A suffix counts from an end that is far away.
+    start.is_none_or(|start| start > RANGE_START_MAX)
+}
+
+fn has_cookie(x: &Exchange<'_>, fields: &Fields) -> bool {
+    fields.all(Known::Cookie).flat_map(|v| v.split(|b| *b == b';')).any(|pair| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or(&[]).trim_ascii();
+        x.route.doc.bypass_cookie.iter().any(|pattern| pattern.matches(name))
+    })
+}
+
+/// A key as the store takes it: `httpcache` makes keys and `cachestore` keeps things under them, unknown to each other.
+pub(crate) fn slot(key: httpcache::Key) -> cachestore::Key {
+    cachestore::Key(key.0)
+}

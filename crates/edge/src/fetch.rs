@@ -1,0 +1,535 @@
+//! Asking an origin: choosing one, connecting, sending the request, reading the head of the response.
+
+use crate::exchange::{Exchange, Facts, Fail, LOOP_TOKEN, OriginFacts};
+use crate::live::{Origin, Pool, Zone};
+use crate::message::{RequestBody, Sink, UploadFault};
+use crate::source::Source;
+use crate::tunnel::{self, Tunnel};
+use crate::upstream::{Connection, H1Origin, OriginFault};
+use crate::worker::Worker;
+use crate::{h2map, upload};
+use seawall_balance::{self as balance, Outcome, PickInput, Ticket};
+use seawall_http::h1::encode::{self, KnownSet};
+use seawall_http::h1::parse_response;
+use seawall_http::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, hop};
+use seawall_model as model;
+use seawall_net::body::BodyReader;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Fields of the client's request that are ours to say.
+const OURS: KnownSet = KnownSet::of(&[
+    Known::Host,
+    Known::ContentLength,
+    Known::Expect,
+    Known::CfConnectingIp,
+    Known::CfIpCountry,
+    Known::CfRay,
+    Known::CfVisitor,
+    Known::CdnLoop,
+    Known::TrueClientIp,
+    Known::XForwardedFor,
+    Known::XForwardedProto,
+    Known::ProxyAuthorization,
+])
+.and(hop::HOP);
+
+/// Interim responses an origin may send before the final one.
+const INTERIM_MAX: usize = 16;
+
+/// A response whose head has come; its body is still with the origin.
+#[must_use]
+pub(crate) struct Fetched<'b> {
+    pub source: Source,
+    /// What is left to send of the request's body.
+    pub upload: Option<upload::Upload<'b>>,
+    ticket: Option<Ticket>,
+    pool: usize,
+    member: usize,
+    /// Cookie that ties the client to this origin, to be set.
+    pub affinity: bool,
+}
+
+impl Fetched<'_> {
+    /// Takes what remains to be read away from the request that caused it.
+    pub(crate) fn detach(self) -> Detached {
+        Detached { source: self.source, ticket: self.ticket, pool: self.pool, member: self.member }
+    }
+
+    /// Gives the connection back and tells the pool how it went.
+    pub(crate) fn finish(self, x: &Exchange<'_>, facts: &mut Facts, delivered: bool) {
+        let status = facts.origin.as_ref().map_or(0, |o| o.status);
+        let whole = self.source.is_done() && self.upload.is_none();
+        let outcome = match (self.source.failed(), delivered || whole) {
+            (true, _) => Outcome::BadResponse,
+            (false, false) => Outcome::ClientGone,
+            (false, true) if status >= 500 => Outcome::Status5xx,
+            (false, true) => Outcome::Ok,
+        };
+        if let Some(origin) = facts.origin.as_mut() {
+            origin.bytes = self.source.read();
+        }
+        if let Some(pool) = x.zone.pools.get(self.pool)
+            && let Some(origin) = pool.origins.get(self.member)
+        {
+            self.source.give_back(x.w, origin, pool.doc.timeouts.idle, whole);
+        }
+        if let Some(ticket) = self.ticket {
+            x.w.process.note(ticket.finish(x.w.pool_ms(), outcome));
+        }
+    }
+}
+
+/// A response whose request has gone on without it.
+pub(crate) struct Detached {
+    pub source: Source,
+    ticket: Option<Ticket>,
+    pool: usize,
+    member: usize,
+}
+
+impl Detached {
+    /// Gives the connection back and tells the pool how it went.
+    pub(crate) fn finish(self, w: &Worker, zone: &Zone) {
+        let whole = self.source.is_done();
+        let outcome = match (self.source.failed(), whole) {
+            (true, _) => Outcome::BadResponse,
+            (false, true) => Outcome::Ok,
+            (false, false) => Outcome::ClientGone,
+        };
+        if let Some(pool) = zone.pools.get(self.pool)
+            && let Some(origin) = pool.origins.get(self.member)
+        {
+            self.source.give_back(w, origin, pool.doc.timeouts.idle, whole);
+        }
+        if let Some(ticket) = self.ticket {
+            w.process.note(ticket.finish(w.pool_ms(), outcome));
+        }
+    }
+}
+
+/// Sends the request to an origin of the route's pool and reads the head of the response into `response`.
+#[allow(clippy::too_many_arguments)]
+pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
+    x: &Exchange<'_>,
+    request: &RequestHead,
+    fields: &Fields,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    body: &'b mut B,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<Fetched<'b>, Fail> {
+    let length = body.length();
+    let mut body = Some(body);
+    let mut tried = 0u64;
+    let mut fresh = false;
+    let mut retries = None;
+    loop {
+        let (at, pool, member, mut ticket, affinity) = choose(x, request, tried)?;
+        let origin = pool.origins.get(member).ok_or(Fail::Broken)?;
+        let retries_left = *retries.get_or_insert(pool.doc.retries);
+        begin(x, facts, at, member);
+        let attempt = attempt(
+            x, pool, origin, member, request, fields, response, added, &mut body, length, fresh, sink, facts,
+        );
+        let fault = match attempt.await {
+            Ok((source, upload)) => {
+                let (now, status) = (x.w.pool_ms(), response.status);
+                let elapsed_us = facts.origin.as_ref().and_then(|o| o.first_byte_us).unwrap_or(0);
+                ticket.first_byte(now, elapsed_us, status);
+                added.clear();
+                return Ok(Fetched { source, upload, ticket: Some(ticket), pool: at, member, affinity });
+            }
+            Err(Attempt::Client(fail)) => return Err(fail),
+            Err(Attempt::Origin(fault)) => fault,
+        };
+        x.w.process.note(ticket.finish(x.w.pool_ms(), fault.outcome()));
+        let reused = facts.origin.as_ref().is_some_and(|o| o.reused);
+        // An idle connection that turned out closed says nothing about the origin: once more, on a new one.
+        let idle_race = reused && !fresh && matches!(fault, OriginFault::Closed | OriginFault::Broken(_));
+        let safe = fault.is_before_request() || request.method.is_idempotent();
+        if body.is_none()
+            || !safe
+            || !(idle_race || (retries_left > 0 && pool.balance.may_retry(x.w.pool_ms())))
+        {
+            return Err(fault.into());
+        }
+        if !idle_race {
+            retries = Some(retries_left - 1);
+            if pool.origins.len() > 1 {
+                tried |= 1 << member;
+            }
+        }
+        fresh = true;
+    }
+}
+
+/// Connects to an origin for a WebSocket and relays its answer; on 101 the tunnel is returned.
+pub(crate) async fn websocket<S: Sink>(
+    x: &Exchange<'_>,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<Option<Tunnel>, Fail> {
+    let (at, pool, member, mut ticket, _) = choose(x, request, 0)?;
+    let origin = pool.origins.get(member).ok_or(Fail::Broken)?;
+    begin(x, facts, at, member);
+    let opened = tunnel::open(x, pool, origin, member, request, response, added, facts).await;
+    match opened {
+        Ok(connection) => {
+            let elapsed_us = facts.origin.as_ref().and_then(|o| o.first_byte_us).unwrap_or(0);
+            ticket.first_byte(x.w.pool_ms(), elapsed_us, response.status);
+            tunnel::accept(x, request, response, added, connection, ticket, sink, facts).await
+        }
+        Err(fault) => {
+            x.w.process.note(ticket.finish(x.w.pool_ms(), fault.outcome()));
+            Err(fault.into())
+        }
+    }
+}
+
+/// Picks an origin and takes a place at it, going on to fallback pools as long as none can take the request.
+fn choose<'x>(
+    x: &Exchange<'x>,
+    request: &RequestHead,
+    tried: u64,
+) -> Result<(usize, &'x Pool, usize, Ticket, bool), Fail> {
+    let first = x.route.pool;
+    let home = x.zone.pools.get(first).ok_or(Fail::Broken)?;
+    let now_ms = x.w.pool_ms();
+    let order = std::iter::once(first).chain(home.fallback.iter().copied());
+    let mut refused = None;
+    for (n, at) in order.enumerate() {
+        let Some(pool) = x.zone.pools.get(at) else { continue };
+        let input = PickInput {
+            hash: hash(x, pool, request),
+            affinity: pool.doc.affinity.as_ref().and_then(|a| cookie(&request.fields, a.cookie.as_bytes())),
+            now_ms,
+            rnd: x.w.random(),
+            exclude: if n == 0 { tried } else { 0 },
+        };
+        let last = n == home.fallback.len();
+        // A pool with nothing live is passed over while another may be better; the last resort is to try anyway.
+        let pick = if last { pool.balance.pick(&input) } else { pool.balance.pick_live(&input) };
+        let Some(pick) = pick else { continue };
+        match pool.balance.begin(pick.member, now_ms) {
+            Ok(ticket) => return Ok((at, pool, pick.member, ticket, pick.set_affinity)),
+            Err(full) => {
+                let other = elsewhere(pool, &input, pick.member);
+                match other.map(|m| (m, pool.balance.begin(m, now_ms))) {
+                    Some((member, Ok(ticket))) => return Ok((at, pool, member, ticket, false)),
+                    _ => refused = Some(full),
+                }
+            }
+        }
+    }
+    // Everything was excluded or down: the home pool's least bad one.
+    let detail = match &refused {
+        Some(full) => format!("the origin is at its limit ({})", full.why.name()),
+        None => "no origin is available".to_owned(),
+    };
+    Err(Fail::Page { code: 503, detail, retry_after_s: Some(refused.map_or(5, |r| r.retry_after_s)) })
+}
+
+/// Another member than the one that is full.
+fn elsewhere(pool: &Pool, input: &PickInput<'_>, full: usize) -> Option<usize> {
+    let input = PickInput { exclude: input.exclude | 1 << full, affinity: None, ..*input };
+    pool.balance.pick_live(&input).map(|p| p.member)
+}
+
+fn begin(x: &Exchange<'_>, facts: &mut Facts, pool: usize, member: usize) {
+    facts.attempts = facts.attempts.saturating_add(1);
+    facts.origin = Some(OriginFacts { pool, member, begun_ns: x.w.now_ns(), ..OriginFacts::default() });
+}
+
+/// Who failed in an attempt.
+enum Attempt {
+    Client(Fail),
+    Origin(OriginFault),
+}
+
+impl<F: Into<OriginFault>> From<F> for Attempt {
+    fn from(fault: F) -> Attempt {
+        Attempt::Origin(fault.into())
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn attempt<'b, B: RequestBody, S: Sink>(
+    x: &Exchange<'_>,
+    pool: &Pool,
+    origin: &Origin,
+    member: usize,
+    request: &RequestHead,
+    fields: &Fields,
+    response: &mut ResponseHead,
+    added: &mut Fields,
+    body: &mut Option<&'b mut B>,
+    length: BodyLength,
+    fresh: bool,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(Source, Option<upload::Upload<'b>>), Attempt> {
+    let timeouts = &pool.doc.timeouts;
+    let upstreams = &x.w.upstreams;
+    let (connection, times) =
+        upstreams.connect(x.w, origin, &pool.balance, member, timeouts.connect, fresh).await?;
+    if let Some(o) = facts.origin.as_mut() {
+        o.connect = times;
+        (o.peer, o.reused) = match &connection {
+            Connection::H1(c) => (Some(c.peer), c.reused),
+            Connection::H2 { peer, reused, .. } => (Some(*peer), *reused),
+        };
+    }
+    added.clear();
+    add_fields(x, request, fields, added);
+    let limit = x.route.doc.timeout_response.unwrap_or(timeouts.response);
+    let sent_ns = x.w.now_ns();
+    let (source, upload) = match connection {
+        Connection::H1(mut c) => {
+            let mut out = x.w.buffers.write();
+            compose(&mut out, x, origin, request, fields, added, length);
+            c.io.deadline(limit);
+            let wrote = async {
+                c.io.write_all(&out).await?;
+                c.io.flush().await
+            };
+            let wrote = wrote.await;
+            x.w.buffers.give_write(out);
+            wrote.map_err(|e| broken(e, limit))?;
+            let mut upload = match length {
+                BodyLength::None => None,
+                _ => body.take().map(|b| upload::to_h1(b, c.io.clone(), length, limit)),
+            };
+            let head = read_head(x, &mut c, request.method, response, limit, sink);
+            let (reader, keep) = match upload::beside(&mut upload, head).await {
+                Ok(head) => head?,
+                Err(fault) => return Err(Attempt::Client(Fail::Upload(fault))),
+            };
+            c.io.deadline_between(timeouts.between_bytes);
+            (Source::h1(c, reader, keep), upload)
+        }
+        Connection::H2 { send, .. } => {
+            let head = h2map::request(x, origin, request, fields, added, length);
+            let (answer, stream) = h2map::send(send, head, length == BodyLength::None)?;
+            let mut upload = match length {
+                BodyLength::None => None,
+                _ => body.take().map(|b| upload::to_h2(b, stream)),
+            };
+            let timer = x.w.timers.timer();
+            let head = timer.limit(limit, answer);
+            let recv = match upload::beside(&mut upload, head).await {
+                Ok(Some(answer)) => h2map::response(answer.map_err(OriginFault::H2)?, response)?,
+                Ok(None) => return Err(OriginFault::ResponseTimeout(limit).into()),
+                Err(fault) => return Err(Attempt::Client(Fail::Upload(fault))),
+            };
+            (Source::h2(recv, timer, timeouts.between_bytes), upload)
+        }
+    };
+    if let Some(o) = facts.origin.as_mut() {
+        let now_ns = x.w.now_ns();
+        o.status = response.status;
+        o.first_byte_us = Some((now_ns - sent_ns) / 1000);
+        o.duration_us = Some((now_ns - o.begun_ns) / 1000);
+    }
+    Ok((source, upload))
+}
+
+/// Reads the head of the final response; passes early hints on.
+async fn read_head<S: Sink>(
+    x: &Exchange<'_>,
+    c: &mut H1Origin,
+    method: Method,
+    response: &mut ResponseHead,
+    limit: Duration,
+    sink: &mut S,
+) -> Result<(BodyReader, bool), OriginFault> {
+    for _ in 0..INTERIM_MAX {
+        let parsed = read_any_head(x, c, method, response, limit).await?;
+        match response.status {
+            101 => return Err(OriginFault::Malformed(seawall_http::Fault::Status)),
+            103 => sink.interim(103, &response.fields).await.map_err(OriginFault::Broken)?,
+            100..=199 => {}
+            _ => return Ok((BodyReader::new(parsed.body), parsed.keep_alive)),
+        }
+    }
+    Err(OriginFault::Malformed(seawall_http::Fault::Status))
+}
+
+/// Reads one head, interim or final.
+pub(crate) async fn read_any_head(
+    x: &Exchange<'_>,
+    c: &mut H1Origin,
+    method: Method,
+    response: &mut ResponseHead,
+    limit: Duration,
+) -> Result<seawall_http::h1::ParsedResponse, OriginFault> {
+    let mut scanned = 0;
+    loop {
+        if !c.buf.is_empty() {
+            let parsed = parse_response(&c.buf, &mut scanned, &x.live.head_limits, method, response);
+            if let Some(parsed) = parsed.map_err(OriginFault::Malformed)? {
+                drop(c.buf.split_to(parsed.len));
+                return Ok(parsed);
+            }
+        }
+        c.buf.reserve(4096);
+        match c.io.read(&mut c.buf).await {
+            Ok(0) if c.buf.is_empty() => return Err(OriginFault::Closed),
+            Ok(0) => return Err(OriginFault::Malformed(seawall_http::Fault::StartLine)),
+            Ok(_) => {}
+            Err(e) if c.buf.is_empty() && e.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(OriginFault::Closed);
+            }
+            Err(e) => return Err(broken(e, limit)),
+        }
+    }
+}
+
+pub(crate) fn broken(e: io::Error, limit: Duration) -> OriginFault {
+    match e.kind() {
+        io::ErrorKind::TimedOut => OriginFault::ResponseTimeout(limit),
+        _ => OriginFault::Broken(e),
+    }
+}
+
+/// The fields we add to every request to an origin (DESIGN §8, Cloudflare's HTTP headers reference).
+pub(crate) fn add_fields(x: &Exchange<'_>, request: &RequestHead, fields: &Fields, added: &mut Fields) {
+    let mut text = TextBuffer::default();
+    let address = text.address(x.address);
+    added.add(Known::CfConnectingIp, address);
+    match fields.get(Known::XForwardedFor) {
+        None => drop(added.add(Known::XForwardedFor, text.address(x.client.peer.ip()))),
+        Some(_) => {
+            let mut chain: Vec<u8> = fields.all(Known::XForwardedFor).collect::<Vec<_>>().join(&b", "[..]);
+            chain.extend_from_slice(b", ");
+            chain.extend_from_slice(text.address(x.client.peer.ip()));
+            added.add(Known::XForwardedFor, &chain);
+        }
+    }
+    let (proto, visitor): (&[u8], &[u8]) =
+        if x.https { (b"https", br#"{"scheme":"https"}"#) } else { (b"http", br#"{"scheme":"http"}"#) };
+    added.add(Known::XForwardedProto, proto);
+    added.add(Known::CfVisitor, visitor);
+    added.add(Known::CfRay, x.ray.as_bytes());
+    match fields.get(Known::CdnLoop) {
+        None => drop(added.add(Known::CdnLoop, LOOP_TOKEN)),
+        Some(_) => {
+            let mut chain: Vec<u8> = fields.all(Known::CdnLoop).collect::<Vec<_>>().join(&b", "[..]);
+            chain.extend_from_slice(b", ");
+            chain.extend_from_slice(LOOP_TOKEN);
+            added.add(Known::CdnLoop, &chain);
+        }
+    }
+    debug_assert!(!request.target.is_empty());
+    if request.method == Method::Get {
+        added.add(Known::SurrogateCapability, b"seawall=\"Surrogate/1.0\"");
+    }
+}
+
+/// Writes an HTTP/1 request head.
+pub(crate) fn compose(
+    out: &mut Vec<u8>,
+    x: &Exchange<'_>,
+    origin: &Origin,
+    request: &RequestHead,
+    fields: &Fields,
+    added: &Fields,
+    length: BodyLength,
+) {
+    encode::request_line(out, &request.method_text, &request.target);
+    encode::field(out, b"Host", host(x, origin, request));
+    encode::fields(out, fields, OURS);
+    encode::fields(out, added, KnownSet::default());
+    if fields.get(Known::Te).is_some_and(|te| te.eq_ignore_ascii_case(b"trailers")) {
+        encode::field(out, b"TE", b"trailers");
+    }
+    match length {
+        BodyLength::Exact(n) => encode::field_number(out, b"Content-Length", n),
+        BodyLength::Chunked => encode::field(out, b"Transfer-Encoding", b"chunked"),
+        // A method that usually has a body says that there is none (RFC 9110 §8.6).
+        _ if matches!(request.method, Method::Post | Method::Put | Method::Patch) && !x.asked.websocket => {
+            encode::field(out, b"Content-Length", b"0");
+        }
+        _ => {}
+    }
+    if x.asked.websocket {
+        encode::field(out, b"Connection", b"Upgrade");
+        encode::field(out, b"Upgrade", b"websocket");
+    }
+    encode::end(out);
+}
+
+/// What is left out of the client's fields on the way to an origin.
+pub(crate) const fn left_out() -> KnownSet {
+    OURS
+}
+
+/// The Host an origin is asked for.
+pub(crate) fn host<'h>(_: &Exchange<'_>, origin: &'h Origin, request: &'h RequestHead) -> &'h [u8] {
+    match &origin.host {
+        Some(host) => host,
+        None => &request.authority,
+    }
+}
+
+fn hash(x: &Exchange<'_>, pool: &Pool, request: &RequestHead) -> u64 {
+    let model::Policy::Hash(key) = &pool.doc.policy else { return 0 };
+    match key {
+        model::HashKey::Ip => match x.address {
+            IpAddr::V4(a) => balance::stable_hash(&a.octets()),
+            IpAddr::V6(a) => balance::stable_hash(&a.octets()),
+        },
+        model::HashKey::Path => balance::stable_hash(request.path()),
+        model::HashKey::Uri => balance::stable_hash(&request.target),
+        model::HashKey::Header(name) => {
+            balance::stable_hash(request.fields.get_named(name.as_bytes()).unwrap_or(b""))
+        }
+        model::HashKey::Cookie(name) => {
+            balance::stable_hash(cookie(&request.fields, name.as_bytes()).unwrap_or(b""))
+        }
+    }
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
+    fields.all(Known::Cookie).flat_map(|v| v.split(|b| *b == b';')).find_map(|pair| {
+        let pair = pair.trim_ascii();
+        pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="))
+    })
+}
+
+/// Room to write an address in.
+#[derive(Default)]
+pub(crate) struct TextBuffer {
+    bytes: Vec<u8>,
+}
+
+impl TextBuffer {
+    pub(crate) fn address(&mut self, address: IpAddr) -> &[u8] {
+        use std::io::Write;
+        self.bytes.clear();
+        // Writing to memory does not fail.
+        let _ = write!(self.bytes, "{address}");
+        &self.bytes
+    }
+}
+
+/// For callers that have no body to send.
+pub(crate) struct NoBody;
+
+impl RequestBody for NoBody {
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>, UploadFault> {
+        Ok(None)
+    }
+    fn length(&self) -> BodyLength {
+        BodyLength::None
+    }
+    fn take_trailers(&mut self) -> Option<Box<Fields>> {
+        None
+    }
+}

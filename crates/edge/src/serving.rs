@@ -1,0 +1,426 @@
+//! Answering from the cache: in which form, with which fields, from where the bytes come.
+
+use crate::cached::{Found, Question};
+use crate::exchange::{Exchange, Facts, Fail};
+use crate::fetch::{self, NoBody};
+use crate::message::{Reply, Sink};
+use crate::respond;
+use bytes::{Bytes, BytesMut};
+use seawall_cachestore::{Follower, Meta, Object, SLICE};
+use seawall_compress::Coding;
+use seawall_http::h1::encode::KnownSet;
+use seawall_http::{BodyLength, Fields, Known, Method, ResponseHead};
+use seawall_httpcache as httpcache;
+use seawall_httpcache::{Answer, CacheStatus as Told, Stored};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Longest body compressed whole and kept compressed, in bytes: a few milliseconds of a worker at most. Longer ones
+/// are compressed on the way out, a piece at a time.
+const PACK_MAX: usize = 128 * 1024;
+/// Fields meant for us, not for who comes after.
+const FOR_CACHES: KnownSet =
+    KnownSet::of(&[Known::SeawallCdnCacheControl, Known::CloudflareCdnCacheControl, Known::CacheTag]);
+/// Our name in Cache-Status.
+const NAME: &str = "seawall";
+
+/// A response held by the cache, or on its way into it.
+pub(crate) enum Held {
+    Stored(Arc<Object>),
+    Arriving(Arc<Meta>, Follower),
+}
+
+impl Held {
+    fn meta(&self) -> &Meta {
+        match self {
+            Held::Stored(object) => &object.meta,
+            Held::Arriving(meta, _) => meta,
+        }
+    }
+}
+
+/// Answers from a stored object.
+#[allow(clippy::too_many_arguments)]
+pub(crate) async fn object<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    found: &Found,
+    age_s: u32,
+    told: &Told<'_>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    held(x, q, Held::Stored(found.object.clone()), &found.stored, age_s, told, added, sink, facts).await
+}
+
+/// Answers once more from an object that must not be kept, under fields that are not stored with it.
+#[allow(clippy::too_many_arguments)]
+pub(crate) async fn last<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    found: &Found,
+    fields: &Fields,
+    told: &Told<'_>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let held = Held::Stored(found.object.clone());
+    send(x, q, held, &found.stored, fields, 0, told, added, sink, facts).await
+}
+
+/// Answers from what is held.
+#[allow(clippy::too_many_arguments)]
+pub(crate) async fn held<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    held: Held,
+    stored: &Stored,
+    age_s: u32,
+    told: &Told<'_>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    match &held {
+        Held::Stored(object) => {
+            let object = object.clone();
+            send(x, q, held, stored, &object.meta.fields, age_s, told, added, sink, facts).await
+        }
+        Held::Arriving(meta, _) => {
+            let meta = meta.clone();
+            send(x, q, held, stored, &meta.fields, age_s, told, added, sink, facts).await
+        }
+    }
+}
+
+/// Writes our member of Cache-Status.
+pub(crate) fn tell(added: &mut Fields, told: &Told<'_>) {
+    let mut text = Vec::with_capacity(48);
+    told.write(NAME, &mut text);
+    added.add(Known::CacheStatus, &text);
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn send<S: Sink>(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    held: Held,
+    stored: &Stored,
+    fields: &Fields,
+    age_s: u32,
+    told: &Told<'_>,
+    added: &mut Fields,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<(), Fail> {
+    let length = held.meta().body_len;
+    let status = held.meta().status;
+    added.clear();
+    tell(added, told);
+    if told.forward.is_none() || age_s > 0 {
+        added.add(Known::Age, itoa::Buffer::new().format(age_s).as_bytes());
+    }
+    let mut leave_out = respond::OURS.and(FOR_CACHES);
+    if let Some(max_age) = x.route.cache.client_max_age_s(age_s) {
+        leave_out = leave_out.with(Known::CacheControl).with(Known::Expires);
+        added.add(Known::CacheControl, format!("max-age={max_age}").as_bytes());
+    }
+    let form = httpcache::answer(&q.asked, &q.request.fields, stored, fields, length, x.w.unix_ms());
+    let mut shaped = Fields::new();
+    let (status, fields, range): (u16, Cow<'_, Fields>, Option<(u64, u64)>) = match form {
+        Answer::Whole => (status, Cow::Borrowed(fields), None),
+        Answer::NotModified => {
+            httpcache::not_modified(fields, &mut shaped);
+            (304, Cow::Owned(shaped), None)
+        }
+        Answer::Part { first, last } => {
+            httpcache::partial(fields, first, last, length.unwrap_or(0), &mut shaped);
+            (206, Cow::Owned(shaped), Some((first, last)))
+        }
+        Answer::Unsatisfiable => {
+            httpcache::unsatisfiable(length.unwrap_or(0), &mut shaped);
+            (416, Cow::Owned(shaped), None)
+        }
+    };
+    let fields = edited(x, fields);
+    let out = Out { x, q, leave_out, status };
+    if status == 304 || status == 416 || q.asked.method == Method::Head {
+        let length = match status {
+            304 => None,
+            416 => Some(0),
+            _ => range.map_or(length, |(first, last)| Some(last - first + 1)),
+        };
+        return out.head_only(&fields, length, added, sink, facts).await;
+    }
+    if status != 206 && x.route.compression && q.request.fields.has(Known::AcceptEncoding) {
+        let mut head = ResponseHead { status, fields: fields.into_owned(), ..ResponseHead::default() };
+        let Some(coding) = respond::choose_coding(x, q.request, &head, length, Coding::STATIC) else {
+            return out.body(&head.fields, Pieces::new(x, q, held, range), length, added, sink, facts).await;
+        };
+        if !seawall_compress::apply_headers(&mut head, coding) {
+            return out.body(&head.fields, Pieces::new(x, q, held, range), length, added, sink, facts).await;
+        }
+        return out.encoded(&head.fields, held, coding, added, sink, facts).await;
+    }
+    let length = range.map_or(length, |(first, last)| Some(last - first + 1));
+    out.body(&fields, Pieces::new(x, q, held, range), length, added, sink, facts).await
+}
+
+/// The route's edits, for which stored fields have to be copied.
+fn edited<'f>(x: &Exchange<'_>, fields: Cow<'f, Fields>) -> Cow<'f, Fields> {
+    if x.route.doc.response_headers.is_empty() {
+        return fields;
+    }
+    let mut head = ResponseHead { fields: fields.into_owned(), ..ResponseHead::default() };
+    respond::edit(x, &mut head);
+    Cow::Owned(head.fields)
+}
+
+/// A response on its way out of the cache.
+struct Out<'o, 'x> {
+    x: &'o Exchange<'x>,
+    q: &'o Question<'o>,
+    leave_out: KnownSet,
+    status: u16,
+}
+
+impl Out<'_, '_> {
+    fn reply<'r>(
+        &self,
+        fields: &'r Fields,
+        added: &'r mut Fields,
+        length: BodyLength,
+        facts: &mut Facts,
+    ) -> Reply<'r> {
+        respond::own_fields(self.x, fields, facts.cache, added);
+        facts.status = self.status;
+        facts.first_byte_ns = Some(self.x.w.now_ns());
+        Reply {
+            status: self.status,
+            reason: b"",
+            fields,
+            leave_out: self.leave_out,
+            added,
+            length,
+            told_length: None,
+        }
+    }
+
+    async fn head_only<S: Sink>(
+        &self,
+        fields: &Fields,
+        length: Option<u64>,
+        added: &mut Fields,
+        sink: &mut S,
+        facts: &mut Facts,
+    ) -> Result<(), Fail> {
+        let reply = Reply { told_length: length, ..self.reply(fields, added, BodyLength::None, facts) };
+        Ok(sink.head(&reply, Bytes::new(), true).await?)
+    }
+
+    async fn body<S: Sink>(
+        &self,
+        fields: &Fields,
+        mut pieces: Pieces<'_, '_>,
+        length: Option<u64>,
+        added: &mut Fields,
+        sink: &mut S,
+        facts: &mut Facts,
+    ) -> Result<(), Fail> {
+        let bodiless = seawall_http::framing::bodiless(self.q.asked.method, self.status);
+        if length == Some(0) || bodiless {
+            return self.head_only(fields, length.filter(|_| self.status != 204), added, sink, facts).await;
+        }
+        let framing = length.map_or(BodyLength::Chunked, BodyLength::Exact);
+        let first = pieces.ready().unwrap_or_default();
+        let last = length == Some(first.len() as u64);
+        let reply = self.reply(fields, added, framing, facts);
+        sink.head(&reply, first, last).await?;
+        if last {
+            return Ok(());
+        }
+        while let Some(piece) = pieces.next().await? {
+            sink.data(piece).await?;
+        }
+        Ok(sink.end(None).await?)
+    }
+
+    /// A body to be compressed: from the cache if it was before, else now.
+    async fn encoded<S: Sink>(
+        &self,
+        fields: &Fields,
+        held: Held,
+        coding: Coding,
+        added: &mut Fields,
+        sink: &mut S,
+        facts: &mut Facts,
+    ) -> Result<(), Fail> {
+        facts.uncompressed = held.meta().body_len;
+        if let Held::Stored(object) = &held
+            && let Some(whole) = object.body().whole().filter(|w| w.len() <= PACK_MAX)
+        {
+            let packed = match self.packed(object, coding) {
+                Some(packed) => packed,
+                None => self.pack(object, whole, coding)?,
+            };
+            let reply = self.reply(fields, added, BodyLength::Exact(packed.len() as u64), facts);
+            return Ok(sink.head(&reply, packed, true).await?);
+        }
+        let mut encoder = self.x.w.encoders.borrow_mut().take(coding).map_err(|_| Fail::Broken)?;
+        let mut pieces = Pieces::new(self.x, self.q, held, None);
+        let reply = self.reply(fields, added, BodyLength::Chunked, facts);
+        sink.head(&reply, Bytes::new(), false).await?;
+        while let Some(piece) = pieces.next().await? {
+            let mut out = Vec::new();
+            encoder.write(&piece, &mut out).map_err(|_| Fail::Broken)?;
+            sink.data(out.into()).await?;
+        }
+        let mut out = Vec::new();
+        encoder.finish(&mut out).map_err(|_| Fail::Broken)?;
+        self.x.w.encoders.borrow_mut().put(encoder);
+        sink.data(out.into()).await?;
+        Ok(sink.end(None).await?)
+    }
+
+    fn packed(&self, object: &Arc<Object>, coding: Coding) -> Option<Bytes> {
+        let found = self.x.w.process.store.memory(&self.packed_key(object, coding))?;
+        found.body().whole().cloned()
+    }
+
+    /// Compresses an object's body and keeps the result beside it, under its labels: purges find both.
+    fn pack(&self, object: &Arc<Object>, whole: &Bytes, coding: Coding) -> Result<Bytes, Fail> {
+        let packed: Bytes = seawall_compress::compress_whole(whole, coding).map_err(|_| Fail::Broken)?.into();
+        let meta = Meta {
+            labels: object.meta.labels.clone(),
+            created_ms: object.meta.created_ms,
+            ..Meta::default()
+        };
+        self.x.w.process.store.insert(&self.packed_key(object, coding), object.seq(), meta, packed.clone());
+        Ok(packed)
+    }
+
+    fn packed_key(&self, object: &Arc<Object>, coding: Coding) -> seawall_cachestore::Key {
+        let (key, seq) = (object.key().0.to_le_bytes(), object.seq().to_le_bytes());
+        crate::cached::slot(self.x.w.process.keys.mark(b'c', &[&key, &seq, coding.name().as_bytes()]))
+    }
+}
+
+/// The bytes of a held body, or of a range of it, in order.
+struct Pieces<'p, 'x> {
+    x: &'p Exchange<'x>,
+    q: &'p Question<'p>,
+    held: Held,
+    position: u64,
+    /// First byte that is not wanted.
+    end: Option<u64>,
+}
+
+impl<'p, 'x> Pieces<'p, 'x> {
+    fn new(x: &'p Exchange<'x>, q: &'p Question<'p>, mut held: Held, range: Option<(u64, u64)>) -> Self {
+        let (position, end) = match range {
+            Some((first, last)) => (first, Some(last + 1)),
+            None => (0, held.meta().body_len),
+        };
+        if let Held::Arriving(_, follower) = &mut held {
+            follower.seek(position);
+        }
+        Pieces { x, q, held, position, end }
+    }
+
+    /// All of it, if it lies whole in memory.
+    fn ready(&mut self) -> Option<Bytes> {
+        let Held::Stored(object) = &self.held else { return None };
+        let whole = object.body().whole()?;
+        let (from, to) = (usize::try_from(self.position).ok()?, usize::try_from(self.end?).ok()?);
+        let piece = if from <= to && to <= whole.len() { whole.slice(from..to) } else { return None };
+        self.position = self.end?;
+        Some(piece)
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Fail> {
+        if self.end.is_some_and(|end| self.position >= end) {
+            return Ok(None);
+        }
+        let mut piece = match &mut self.held {
+            Held::Arriving(_, follower) => match follower.next().await {
+                None => return Ok(None),
+                Some(Ok(piece)) => piece,
+                Some(Err(_)) => return Err(Fail::Broken),
+            },
+            Held::Stored(object) => {
+                let object = object.clone();
+                match self.from_object(&object).await? {
+                    Some(piece) => piece,
+                    None => return Ok(None),
+                }
+            }
+        };
+        if let Some(left) = self.end.map(|end| end - self.position)
+            && left < piece.len() as u64
+        {
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        self.position += piece.len() as u64;
+        Ok(Some(piece))
+    }
+
+    async fn from_object(&mut self, object: &Arc<Object>) -> Result<Option<Bytes>, Fail> {
+        let body = object.body();
+        let (slice, offset) = match body.whole() {
+            Some(whole) => (whole.clone(), self.position),
+            None => {
+                let index = u32::try_from(self.position / SLICE as u64).map_err(|_| Fail::Broken)?;
+                let slice = match body.slice(index).await {
+                    Some(slice) => slice,
+                    None => self.refetch(object, index).await?,
+                };
+                (slice, self.position % SLICE as u64)
+            }
+        };
+        let offset = usize::try_from(offset).map_err(|_| Fail::Broken)?;
+        Ok((offset < slice.len()).then(|| slice.slice(offset..)))
+    }
+
+    /// Gets a slice that has left the cache from the origin again, if it is still of the same representation.
+    async fn refetch(&self, object: &Arc<Object>, index: u32) -> Result<Bytes, Fail> {
+        let first = u64::from(index) * SLICE as u64;
+        let last = (first + SLICE as u64).min(object.body().len()).saturating_sub(1);
+        let mut fields = self.q.request.fields.clone();
+        httpcache::for_whole(&mut fields);
+        let tag =
+            object.meta.fields.get(Known::ETag).filter(|t| !t.starts_with(b"W/")).ok_or(Fail::Broken)?;
+        fields.add(Known::Range, format!("bytes={first}-{last}").as_bytes());
+        fields.add(Known::IfRange, tag);
+        let (mut response, mut added, mut facts) = (ResponseHead::default(), Fields::new(), Facts::default());
+        let (mut nobody, mut nowhere) = (NoBody, crate::filling::Nowhere);
+        let fetching = fetch::fetch(
+            self.x,
+            self.q.request,
+            &fields,
+            &mut response,
+            &mut added,
+            &mut nobody,
+            &mut nowhere,
+            &mut facts,
+        );
+        let mut fetched = Box::pin(fetching).await?;
+        let wanted = format!("bytes {first}-{last}/{}", object.body().len());
+        if response.status != 206 || response.fields.get(Known::ContentRange) != Some(wanted.as_bytes()) {
+            self.x.w.process.store.remove(&object.key());
+            fetched.finish(self.x, &mut facts, false);
+            return Err(Fail::Broken);
+        }
+        let mut slice = BytesMut::with_capacity(SLICE);
+        while let Some(piece) = fetched.source.next().await? {
+            if slice.len() + piece.len() > SLICE {
+                break;
+            }
+            slice.extend_from_slice(&piece);
+        }
+        let whole = slice.len() as u64 == last - first + 1;
+        fetched.finish(self.x, &mut facts, whole);
+        if whole { Ok(slice.freeze()) } else { Err(Fail::Broken) }
+    }
+}

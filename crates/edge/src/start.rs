@@ -1,0 +1,437 @@
+//! Starting, reloading and draining an edge.
+
+use crate::live::Compiler;
+use crate::process::Process;
+use crate::worker::Worker;
+use crate::{accept, admin, monitor};
+use arc_swap::ArcSwap;
+use seawall_cachestore as cachestore;
+use seawall_httpcache::KeyMaker;
+use seawall_model as model;
+use seawall_net::resolver::{self, Resolver};
+use seawall_net::tls::certs::{CertFiles, CertStore, Pair};
+use seawall_net::tls::dev;
+use seawall_net::tls::server::Acceptor;
+use seawall_net::tls::tickets::TicketKeys;
+use seawall_telemetry::access::{LogWriter, Output, Redaction};
+use seawall_telemetry::metrics::{Certificate, OriginName};
+use seawall_telemetry::{Layout, OriginSlot, Registry, ZoneSlot};
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How often a drain looks whether the last connection has gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long the access log may take to write what is queued at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// How often certificates are looked at and ticket keys turned over.
+const CHORES: Duration = Duration::from_secs(60);
+
+/// What an edge starts with.
+pub struct Start {
+    /// The configuration.
+    pub site: model::Site,
+    /// Listeners for clear text, for each worker those of every address.
+    pub http: Vec<Vec<TcpListener>>,
+    /// Listeners for TLS, likewise.
+    pub https: Vec<Vec<TcpListener>>,
+    /// Where metrics and health are asked for.
+    pub metrics: Option<TcpListener>,
+    /// Where `seawall purge` and `seawall top` ask.
+    pub admin: Option<UnixListener>,
+    /// Where the configuration came from, for messages.
+    pub config_path: Option<PathBuf>,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread or a runtime.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The TLS settings.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A socket.
+    #[error("cannot use a listening socket: {0}")]
+    Socket(#[source] io::Error),
+}
+
+/// A running edge. Dropping it does not stop it: [`Edge::drain`] does.
+pub struct Edge {
+    process: Arc<Process>,
+    log: parking_lot::Mutex<Option<LogWriter>>,
+    reloading: parking_lot::Mutex<()>,
+}
+
+impl Edge {
+    /// Starts the workers. Zones that cannot be compiled are left out and reported in the log.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running then but threads that end by themselves.
+    pub fn start(start: Start) -> Result<Edge, StartError> {
+        let Start { site, http, https, metrics, admin, config_path } = start;
+        let workers = http.len().max(https.len()).max(1);
+        let registry = Arc::new(Registry::new(env!("CARGO_PKG_VERSION")));
+        let log = LogWriter::start(output(&site.edge.log)).map_err(StartError::Thread)?;
+        registry.watch_log(&log);
+        let process = Arc::new(Process::open(&site, workers, registry)?);
+        process.adopt_site(&site);
+        tracing::info!(
+            zones = site.zones.len(),
+            workers,
+            config = %config_path.as_deref().unwrap_or(Path::new("(flags)")).display(),
+            "the edge starts"
+        );
+        let (mut http, mut https) = (http.into_iter(), https.into_iter());
+        for id in 0..workers {
+            let plain = nonblocking(http.next().unwrap_or_default())?;
+            let secure = nonblocking(https.next().unwrap_or_default())?;
+            let (process, access_log) = (process.clone(), log.worker(process.live.load().layout.clone()));
+            spawn(&format!("worker-{id}"), move |runtime| {
+                let local = tokio::task::LocalSet::new();
+                local.block_on(runtime, async move {
+                    let worker = Worker::new(id, process, access_log);
+                    accept::work(worker, plain, secure).await;
+                });
+            })?;
+        }
+        let house = process.clone();
+        spawn("house", move |runtime| {
+            runtime.block_on(async move {
+                let monitors = monitor::run(house.clone());
+                let chores = chores(house.clone());
+                let pages = admin::run(house, metrics, admin);
+                tokio::join!(monitors, chores, pages);
+            });
+        })?;
+        Ok(Edge { process, log: parking_lot::Mutex::new(Some(log)), reloading: parking_lot::Mutex::new(()) })
+    }
+
+    /// Puts another configuration in force, compiled beside the one that serves. Zones it leaves out because of an
+    /// error keep their last version; no connection of any kind is touched. Listening addresses, the number of
+    /// workers and cache sizes stay as they are.
+    pub fn reload(&self, site: model::Site, problems: Vec<model::Problem>) {
+        let _one_at_a_time = self.reloading.lock();
+        let errors = problems.iter().filter(|p| p.is_error()).count();
+        self.process.registry.shared().config_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        let settings = &site.edge.log;
+        if let Some(log) = &*self.log.lock() {
+            log.set_output(output(settings));
+        }
+        self.process.adopt_site(&site);
+        tracing::info!(zones = site.zones.len(), errors, "configuration reloaded");
+    }
+
+    /// Counts a configuration that could not be used at all; what serves goes on.
+    pub fn reload_failed(&self) {
+        let shared = self.process.registry.shared();
+        shared.config_last_load_ok.set(0);
+        shared.config_loads_failed.inc();
+    }
+
+    /// Closes and opens the access log again, for logrotate.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &*self.log.lock() {
+            log.reopen();
+        }
+    }
+
+    /// Stops accepting, lets requests in flight end within `limit`, and returns how many connections were cut off.
+    /// Blocks.
+    pub fn drain(&self, limit: Duration) -> usize {
+        let process = &self.process;
+        process.draining.store(true, Ordering::Release);
+        process.registry.shared().draining.set(1);
+        process.registry.shared().ready.set(0);
+        let end = Instant::now() + limit;
+        // Workers notice with their next sweep; until then their count of connections is not the last word.
+        std::thread::sleep(seawall_net::deadline::SWEEP * 3);
+        while process.open.load(Ordering::Acquire) > 0 && Instant::now() < end {
+            std::thread::sleep(DRAIN_LOOK);
+        }
+        let left = process.open.load(Ordering::Acquire);
+        // The workers hand their last records over with a sweep.
+        std::thread::sleep(seawall_net::deadline::SWEEP * 2);
+        if let Some(log) = self.log.lock().take() {
+            log.close(LOG_PATIENCE);
+        }
+        left
+    }
+
+    /// Whether it serves: started, and not draining.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.process.is_ready()
+    }
+
+    /// How long ago the slowest worker went round, in milliseconds. Seconds mean that one hangs.
+    #[must_use]
+    pub fn heartbeat_age_ms(&self) -> u64 {
+        self.process.slowest_beat_ms()
+    }
+
+    /// The numbers of `seawall top`.
+    #[must_use]
+    pub fn summary(&self) -> seawall_telemetry::Summary {
+        self.process.registry.summary()
+    }
+}
+
+impl Process {
+    fn open(site: &model::Site, workers: usize, registry: Arc<Registry>) -> Result<Process, StartError> {
+        let now = unix_s();
+        let tls_dir = site.data_dir.join("tls");
+        let certs = CertStore::new(None);
+        let (tickets, fault) = TicketKeys::open(&tls_dir.join("tickets"), u64::try_from(now).unwrap_or(0));
+        if let Some(fault) = fault {
+            tracing::warn!(%fault, "sessions cannot be resumed after a restart");
+        }
+        let acceptor = Acceptor::new(certs.clone(), tickets.clone(), site.edge.tls.min_version)?;
+        let cache = &site.edge.cache;
+        let store = cachestore::Store::open(&cachestore::Config {
+            memory: cache.memory,
+            disk: cache.disk,
+            path: cache.path.clone(),
+            max_object: cache.max_object,
+            ..cachestore::Config::default()
+        });
+        let resolver = Resolver::system(resolver::Settings {
+            ttl_ms: crate::live::milliseconds(site.edge.resolver.ttl),
+            stale_ms: crate::live::milliseconds(site.edge.resolver.stale),
+        });
+        let configs = parking_lot::Mutex::default();
+        let empty = model::Site { zones: Vec::new(), ..site.clone() };
+        let zone_slot = |_: &str| ZoneSlot::OTHER;
+        let origin_slot = |_: &str, _: &str, _: &str| OriginSlot::OTHER;
+        let compiler = Compiler {
+            resolver: &resolver,
+            configs: &configs,
+            old: None,
+            zone_slot: &zone_slot,
+            origin_slot: &origin_slot,
+        };
+        let (live, _) = compiler.site(&empty);
+        let process = Process {
+            generation: AtomicU64::new(live.generation),
+            live: ArcSwap::from_pointee(live),
+            draining: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            start: Instant::now(),
+            store: store.clone(),
+            keys: KeyMaker::new(seed(&site.data_dir, cache.disk > 0)),
+            certs,
+            tickets,
+            acceptor: ArcSwap::from_pointee(acceptor),
+            resolver,
+            configs,
+            registry,
+            data_dir: site.data_dir.clone(),
+            connections_max: site.edge.limits.connections as usize,
+            beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        };
+        process.registry.before_scrape(move |registry| {
+            let (stats, shared) = (store.stats(), registry.shared());
+            let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            shared.cache_memory_bytes.set(gauge(stats.memory_bytes));
+            shared.cache_memory_objects.set(gauge(stats.memory_entries));
+            shared.cache_disk_bytes.set(gauge(stats.disk_bytes));
+            shared.cache_disk_objects.set(gauge(stats.disk_entries));
+            shared.cache_evictions.set(stats.memory_evictions + stats.disk_evictions);
+            shared.cache_disk_errors.set(stats.disk_errors + stats.disk_corrupt);
+            shared.cache_purges.set(stats.purges);
+        });
+        Ok(process)
+    }
+
+    /// Compiles a site and puts it in force; certificates first, so that no host is served without its own.
+    fn adopt_site(&self, site: &model::Site) {
+        self.take_certificates(site);
+        if let Ok(acceptor) =
+            Acceptor::new(self.certs.clone(), self.tickets.clone(), site.edge.tls.min_version)
+        {
+            self.acceptor.store(Arc::new(acceptor));
+        }
+        let zones = self.registry.assign_zones(site.zones.iter().map(|z| z.name.as_str()));
+        let zones: HashMap<&str, ZoneSlot> = site.zones.iter().map(|z| z.name.as_str()).zip(zones).collect();
+        let names: Vec<OriginName> = site.zones.iter().flat_map(origin_names).collect();
+        let origins = self.registry.assign_origins(&names);
+        let origins: HashMap<OriginName, OriginSlot> = names.into_iter().zip(origins).collect();
+        let zone_slot = |name: &str| zones.get(name).copied().unwrap_or(ZoneSlot::OTHER);
+        let origin_slot = |zone: &str, pool: &str, origin: &str| {
+            let name = OriginName { zone: zone.into(), pool: pool.into(), origin: origin.into() };
+            origins.get(&name).copied().unwrap_or(OriginSlot::OTHER)
+        };
+        let old = self.live.load_full();
+        let compiler = Compiler {
+            resolver: &self.resolver,
+            configs: &self.configs,
+            old: Some(&old),
+            zone_slot: &zone_slot,
+            origin_slot: &origin_slot,
+        };
+        let (mut live, faults) = compiler.site(site);
+        for (zone, fault) in &faults {
+            tracing::error!(zone, %fault, "a zone could not be compiled; its last version serves on, if there is one");
+        }
+        live.layout = layout(&site.edge.log);
+        let shared = self.registry.shared();
+        shared.config_version.set(i64::try_from(live.generation).unwrap_or(i64::MAX));
+        shared.config_loaded_unix_s.set(unix_s());
+        shared.config_last_load_ok.set(i64::from(faults.is_empty()));
+        shared.config_loads_ok.inc();
+        shared.zones_loaded.set(i64::try_from(live.zones.len()).unwrap_or(i64::MAX));
+        shared.ready.set(1);
+        self.adopt(live);
+    }
+
+    fn take_certificates(&self, site: &model::Site) {
+        let fallback = site.edge.tls.self_signed.then(|| self.self_signed(site)).flatten();
+        let report = self.certs.replace(&CertFiles::of(site), fallback, unix_s());
+        self.report_certificates(&report);
+    }
+
+    fn self_signed(&self, site: &model::Site) -> Option<Arc<Pair>> {
+        match dev::self_signed(&self.data_dir.join("tls"), &dev::names_of(site), unix_s()) {
+            Ok(made) => {
+                if let Some(fault) = made.unsaved {
+                    tracing::warn!(%fault, "the self-signed certificate could not be saved; a restart makes another");
+                }
+                Some(made.pair)
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "TLS has no certificate for hosts without one of their own");
+                None
+            }
+        }
+    }
+
+    fn report_certificates(&self, report: &seawall_net::tls::certs::Report) {
+        for problem in &report.problems {
+            tracing::error!(cert = %problem.cert.display(), fault = %problem.error, kept = problem.kept, "a certificate was not loaded");
+        }
+        for info in &report.expiring {
+            tracing::warn!(names = ?info.names, not_after = info.not_after, "a certificate expires soon");
+        }
+        let shown = self.certs.certificates().into_iter().filter_map(|info| {
+            let name = info.names.first()?.clone();
+            Some(Certificate { name, not_after_unix_s: info.not_after })
+        });
+        self.registry.set_certificates(shown.collect());
+    }
+}
+
+/// Once a minute: certificates that changed on disk, ticket keys.
+async fn chores(process: Arc<Process>) {
+    let mut interval = tokio::time::interval(CHORES);
+    loop {
+        interval.tick().await;
+        let process = process.clone();
+        // Reads files; this thread answers health checks meanwhile.
+        let done = tokio::task::spawn_blocking(move || {
+            let now = unix_s();
+            if process.certs.changed() {
+                let report = process.certs.reload(now);
+                tracing::info!(loaded = report.loaded, "certificates reloaded");
+                process.report_certificates(&report);
+            }
+            if let Err(fault) = process.tickets.rotate(u64::try_from(now).unwrap_or(0)) {
+                tracing::warn!(%fault, "ticket keys are kept in memory only");
+            }
+        });
+        let _ = done.await;
+    }
+}
+
+fn origin_names(zone: &model::Zone) -> impl Iterator<Item = OriginName> {
+    zone.pools.iter().flat_map(move |pool| {
+        pool.origins.iter().map(move |origin| OriginName {
+            zone: zone.name.clone(),
+            pool: pool.name.clone(),
+            origin: origin.name.clone(),
+        })
+    })
+}
+
+/// What the access log looks like; none if it is off.
+fn layout(settings: &model::LogSettings) -> Option<Arc<Layout>> {
+    let redaction = || Redaction::of(settings.redact_query.iter().map(String::as_str));
+    let layout = match settings.access {
+        model::AccessFormat::Off => return None,
+        model::AccessFormat::Combined => Layout::combined(redaction()),
+        model::AccessFormat::Json if settings.fields.is_empty() => Layout::json(redaction()),
+        model::AccessFormat::Json => {
+            match Layout::json_with(settings.fields.iter().map(String::as_str), redaction()) {
+                Ok(layout) => layout,
+                Err(fault) => {
+                    tracing::error!(%fault, "the access log has its standard fields instead");
+                    Layout::json(redaction())
+                }
+            }
+        }
+    };
+    Some(Arc::new(layout))
+}
+
+fn output(settings: &model::LogSettings) -> Output {
+    match settings.path.to_str() {
+        Some("-" | "/dev/stdout") => Output::Stdout,
+        _ => Output::File { path: settings.path.clone(), rotate_bytes: settings.rotate, keep: settings.keep },
+    }
+}
+
+/// The seed of cache keys: random, and the same after a restart if there is a disk tier to find things in.
+fn seed(data_dir: &Path, lasting: bool) -> u128 {
+    let path = data_dir.join("cache.seed");
+    if lasting
+        && let Ok(bytes) = std::fs::read(&path)
+        && let Ok(bytes) = <[u8; 16]>::try_from(bytes.as_slice())
+    {
+        return u128::from_le_bytes(bytes);
+    }
+    let mut bytes = [0u8; 16];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        tracing::warn!("no entropy for the cache's seed");
+    }
+    if lasting && let Err(fault) = write_private(&path, &bytes) {
+        tracing::warn!(%fault, "the cache's seed could not be saved; a restart begins with an empty cache");
+    }
+    u128::from_le_bytes(bytes)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)
+}
+
+/// Starts a thread with a runtime of its own.
+fn spawn(name: &str, body: impl FnOnce(&tokio::runtime::Runtime) + Send + 'static) -> Result<(), StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let run = move || body(&runtime);
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)?;
+    Ok(())
+}
+
+/// Makes listeners fit for a runtime.
+fn nonblocking(listeners: Vec<TcpListener>) -> Result<Vec<TcpListener>, StartError> {
+    for listener in &listeners {
+        listener.set_nonblocking(true).map_err(StartError::Socket)?;
+    }
+    Ok(listeners)
+}
+
+fn unix_s() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,160 @@
+//! One worker: a thread, a runtime, its connections and everything it shares with nobody.
+
+use crate::buffers::Buffers;
+use crate::exchange::Scratch;
+use crate::live::Live;
+use crate::process::Process;
+use crate::unshared::Unshared;
+use crate::upstream::Upstreams;
+use seawall_net::deadline::Timers;
+use seawall_telemetry::{AccessLog, Metrics};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Scratch space kept for later requests, in number.
+const SCRATCH_KEPT: usize = 256;
+
+/// A worker's state; every task of its thread holds it.
+pub(crate) struct Worker {
+    pub id: usize,
+    pub process: Arc<Process>,
+    pub timers: Rc<Timers>,
+    pub buffers: Buffers,
+    pub upstreams: Upstreams,
+    pub unshared: Unshared,
+    pub encoders: RefCell<seawall_compress::Pool>,
+    pub log: RefCell<AccessLog>,
+    pub metrics: Metrics,
+    live: RefCell<Rc<LiveRef>>,
+    generation: Cell<u64>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    random: Cell<u64>,
+    draining: Cell<bool>,
+    /// Tells listeners that it drains.
+    pub drained: tokio::sync::Notify,
+    start: Instant,
+    start_unix_ns: u64,
+}
+
+/// The configuration as a task holds it: counted within the thread, so that requests do not fight over one counter.
+pub(crate) struct LiveRef(Arc<Live>);
+
+impl std::ops::Deref for LiveRef {
+    type Target = Live;
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(id: usize, process: Arc<Process>, log: AccessLog) -> Rc<Worker> {
+        let live = process.live.load_full();
+        let mut seed = [0u8; 8];
+        // Without entropy the clock will do: this drives load balancing and ray IDs, no secrets.
+        if aws_lc_rs::rand::fill(&mut seed).is_err() {
+            seed = unix_ns().to_le_bytes();
+        }
+        Rc::new(Worker {
+            id,
+            timers: Timers::new(),
+            buffers: Buffers::default(),
+            upstreams: Upstreams::default(),
+            unshared: Unshared::default(),
+            encoders: RefCell::new(seawall_compress::Pool::new()),
+            log: RefCell::new(log),
+            metrics: process.registry.worker(),
+            generation: Cell::new(live.generation),
+            live: RefCell::new(Rc::new(LiveRef(live))),
+            process,
+            scratch: RefCell::default(),
+            random: Cell::new(u64::from_le_bytes(seed) | 1),
+            draining: Cell::new(false),
+            drained: tokio::sync::Notify::new(),
+            start: Instant::now(),
+            start_unix_ns: unix_ns(),
+        })
+    }
+
+    /// The configuration now in force.
+    #[inline]
+    pub(crate) fn live(&self) -> Rc<LiveRef> {
+        if self.process.generation.load(Ordering::Acquire) != self.generation.get() {
+            let live = self.process.live.load_full();
+            self.generation.set(live.generation);
+            self.log.borrow_mut().set_layout(live.layout.clone());
+            *self.live.borrow_mut() = Rc::new(LiveRef(live));
+        }
+        self.live.borrow().clone()
+    }
+
+    /// Scratch space for one request.
+    pub(crate) fn scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub(crate) fn give_scratch(&self, scratch: Box<Scratch>) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT {
+            kept.push(scratch);
+        }
+    }
+
+    /// A random number: good enough to choose by, not to keep secrets with (xorshift64*, Vigna 2016).
+    #[inline]
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Nanoseconds since the worker started.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Unix nanoseconds of a moment of [`Worker::now_ns`].
+    pub(crate) fn unix_ns_of(&self, now_ns: u64) -> u64 {
+        self.start_unix_ns + now_ns
+    }
+
+    /// Unix milliseconds.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        unix_ns() / 1_000_000
+    }
+
+    /// Milliseconds that only grow, the same for all workers: what pools go by.
+    #[inline]
+    pub(crate) fn pool_ms(&self) -> u64 {
+        u64::try_from(self.process.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Regular chores, every sweep of the timers.
+    pub(crate) fn tick(&self) {
+        if self.process.draining.load(Ordering::Acquire) && !self.draining.replace(true) {
+            self.timers.fire_idle();
+            self.drained.notify_waiters();
+        }
+        self.upstreams.sweep(self.timers.now_ms());
+        self.unshared.tick(self.timers.now_ms());
+        self.log.borrow_mut().tick();
+        self.process.beat(self.id);
+    }
+}
+
+fn unix_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+}
