@@ -16,12 +16,12 @@ use seawall_model::Site;
 use crate::channel::{Channel, Order, RESUME_FORMAT, Word};
 use crate::cli::{EdgeArgs, SiteArgs};
 use crate::config::{self, Loaded, Moment, Plan, Refusal};
-use crate::edge_stub::{Edge, Start};
 use crate::exit::Exit;
 use crate::handover::{self, Inherited};
 use crate::signals::Signals;
 use crate::supervisor::{ADMIN_SOCKET, DataDir, Sockets, bind_private};
 use crate::watch::Watch;
+use seawall_edge::{Edge, Start};
 
 /// How often the workers' pulse is reported and files are looked at.
 const PULSE: Duration = Duration::from_secs(1);
@@ -270,6 +270,7 @@ impl Process {
             Err(refusal) => {
                 refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
                 tracing::error!("the new configuration is invalid; the one being served stays");
+                edge.reload_failed();
                 None
             }
         };

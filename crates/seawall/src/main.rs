@@ -7,7 +7,6 @@ mod cli;
 mod config;
 mod demo_role;
 mod edge_role;
-mod edge_stub;
 mod exit;
 mod handover;
 mod log;
