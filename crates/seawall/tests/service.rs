@@ -138,6 +138,41 @@ fn purge_and_top_talk_to_the_running_edge() {
     }
 }
 
+/// While an earlier edge finishes slow requests, two edges hold the admin socket.
+#[test]
+#[ignore = "seawall_edge::admin goes on accepting while it drains; to be enabled when it stops"]
+fn orders_go_to_the_edge_that_serves_and_not_to_one_that_drains() {
+    let origin = Origin::named("slow");
+    let running = common::Seawall::before(&origin);
+    let address = running.http;
+    let visitor = std::thread::spawn(move || get(address, "/?ms=4000"));
+    std::thread::sleep(std::time::Duration::from_millis(400)); // the request is with the origin now
+    assert_eq!(running.upgrade().0, 0);
+    std::thread::sleep(std::time::Duration::from_millis(500)); // the earlier edge has noticed
+    let place = running.data_dir.to_str().unwrap();
+    for _ in 0..6 {
+        let (_, out, _) = seawall(&["top", "--once", "--interval-ms", "100", "--data-dir", place]);
+        assert!(!out.contains("draining"), "{out}");
+    }
+    assert_eq!(visitor.join().unwrap(), Seen::Answer(200, "slow".to_owned()));
+}
+
+/// A connection may be made a moment before its edge is told to go, and its request be still on the way.
+#[test]
+fn a_connection_made_before_an_upgrade_gets_its_first_request_answered() {
+    let origin = Origin::named("one");
+    let running = common::Seawall::before(&origin);
+    let mut early = std::net::TcpStream::connect(running.http).unwrap();
+    early.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200)); // it is accepted
+    assert_eq!(running.upgrade().0, 0);
+    std::thread::sleep(std::time::Duration::from_millis(300)); // the earlier edge has noticed
+    early.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    early.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("one"), "{text:?}");
+}
+
 #[test]
 fn what_the_edge_refuses_to_purge_is_exit_4_in_its_words() {
     let dir = tempfile::tempdir().unwrap();
