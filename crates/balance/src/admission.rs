@@ -101,9 +101,9 @@ impl Load {
     }
 }
 
-/// Adds one unless that would exceed `limit`.
-pub(crate) fn take(count: &AtomicU32, limit: u32) -> bool {
-    count.fetch_update(Relaxed, Relaxed, |held| (held < limit).then(|| held.saturating_add(1))).is_ok()
+/// Adds one unless that would exceed `limit`, and answers how many there were.
+pub(crate) fn take(count: &AtomicU32, limit: u32) -> Option<u32> {
+    count.fetch_update(Relaxed, Relaxed, |held| (held < limit).then(|| held.saturating_add(1))).ok()
 }
 
 /// Gives one back. Saturates, so that no fault elsewhere can turn a count negative and lock a member for good.

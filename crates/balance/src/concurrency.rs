@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::admission::{give, take};
-use crate::control::{Collected, Control, Enforced, Sums};
+use crate::control::{Collected, Control, Enforced, STANDING_MS, Sums};
 use crate::settings::Concurrency;
 
 /// Longest `Retry-After` before it is spread, seconds; spreading may double it.
@@ -28,6 +28,8 @@ pub(crate) struct Limiter {
     latency_squared: AtomicU64,
     busy: AtomicU64,
     tick_ms: AtomicU64,
+    /// When less than half the limit was last in use.
+    slack_ms: AtomicU64,
     retry_after_s: AtomicU32,
     bearable_queue: AtomicU32,
     control: Mutex<Control>,
@@ -47,11 +49,13 @@ impl Limiter {
     }
 
     pub(crate) fn admit(&self, settings: Option<&Concurrency>, now_ms: u64) -> bool {
-        let Some(settings) = settings else { return take(&self.awaiting, u32::MAX) };
-        if take(&self.awaiting, self.limit.load(Relaxed)) {
+        let Some(settings) = settings else { return take(&self.awaiting, u32::MAX).is_some() };
+        let limit = self.limit.load(Relaxed);
+        if let Some(before) = take(&self.awaiting, limit) {
+            self.note_slack(before, limit, now_ms);
             return true;
         }
-        let grown = self.look(settings, now_ms) && take(&self.awaiting, self.limit.load(Relaxed));
+        let grown = self.look(settings, now_ms) && take(&self.awaiting, self.limit.load(Relaxed)).is_some();
         if !grown {
             self.refused.fetch_add(1, Relaxed);
         }
@@ -85,6 +89,7 @@ impl Limiter {
         let busy = self.awaiting.load(Relaxed);
         give(&self.awaiting);
         let Some(settings) = settings else { return };
+        self.note_slack(busy, self.limit.load(Relaxed), now_ms);
         self.busy.fetch_add(u64::from(busy), Relaxed);
         let seen = if overload {
             self.overloads.fetch_add(1, Relaxed).saturating_add(self.samples.load(Relaxed))
@@ -122,9 +127,16 @@ impl Limiter {
     /// Lets the control look at the window. Never waits: if another worker is at it, that is enough.
     fn step(&self, settings: &Concurrency, now_ms: u64) -> bool {
         let Ok(mut control) = self.control.try_lock() else { return false };
-        let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), self);
+        let standing = now_ms >= self.slack_ms.load(Relaxed).saturating_add(STANDING_MS);
+        let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), standing, self);
         self.enforce(enforced);
         true
+    }
+
+    fn note_slack(&self, busy: u32, limit: u32, now_ms: u64) {
+        if busy < limit.div_ceil(2) && self.slack_ms.load(Relaxed) != now_ms {
+            self.slack_ms.store(now_ms, Relaxed);
+        }
     }
 
     fn enforce(&self, enforced: Enforced) {

@@ -65,8 +65,8 @@ const EARLY_TRIAL_MS: u64 = 1_000;
 /// Longest a burst waits in turn for a place, milliseconds.
 const BEARABLE_MS: f64 = 100.0;
 
-/// Windows in a row that refuse requests after which it is no burst.
-const STANDING: u32 = 3;
+/// Time for which a limit has been more than half used without a break after which it is no burst, milliseconds.
+pub(crate) const STANDING_MS: u64 = 500;
 
 /// Time without any answer after which a limit that refuses requests grows, milliseconds: before and after anything
 /// was learned. Silence is no evidence of overload, it may be a slow application, a long poll, or the very start.
@@ -166,8 +166,8 @@ pub(crate) struct Control {
     trial_due_ms: u64,
     early_trial_ms: u64,
     retry_after_s: u32,
-    /// How many windows in a row refused requests.
-    bound_windows: u32,
+    /// Demand has exceeded the limit for longer than a burst lasts.
+    standing: bool,
 }
 
 impl Default for Control {
@@ -188,7 +188,7 @@ impl Default for Control {
             trial_due_ms: 0,
             early_trial_ms: 0,
             retry_after_s: 1,
-            bound_windows: 0,
+            standing: false,
         }
     }
 }
@@ -201,14 +201,17 @@ impl Control {
     }
 
     /// Looks at the time and at what the window has collected so far, ends it with `take` if it is complete, and
-    /// answers what holds from now on. `awaiting` is the number of requests under way.
+    /// answers what holds from now on. `awaiting` is the number of requests under way; `standing` says that more than
+    /// half the limit has been in use for [`STANDING_MS`] without a break.
     pub(crate) fn step(
         &mut self,
         settings: &Concurrency,
         now_ms: u64,
         awaiting: u32,
+        standing: bool,
         window: &impl Collected,
     ) -> Enforced {
+        self.standing = standing;
         if self.window_began_ms == 0 {
             self.open_window(now_ms, awaiting);
             self.tick_ms = now_ms;
@@ -309,7 +312,6 @@ impl Control {
 
     /// A window at the standing limit.
     fn consider(&mut self, settings: &Concurrency, now_ms: u64, window: &Window) {
-        self.bound_windows = if window.refused > 0.0 { self.bound_windows.saturating_add(1) } else { 0 };
         let demand = (window.refused + window.samples) / window.samples.max(1.0);
         self.retry_after_s = demand.max(window.mean_ms / 1000.0).round() as u32;
         if window.overloads > 0.1 * (window.samples + window.overloads) {
@@ -329,17 +331,20 @@ impl Control {
             self.variation = self.variation.max(window.variation.min(MAX_VARIATION));
         }
         let Some(uncongested_ms) = self.uncongested_ms else {
-            self.try_less(settings, now_ms, window, None);
+            if self.standing {
+                self.try_less(settings, now_ms, window, None);
+            }
             return;
         };
-        // The higher of the two: the mean does not know yet of requests that are still waiting.
-        let latency_ms =
-            if saturated { window.mean_ms.max(window.by_littles_law_ms()) } else { window.mean_ms };
+        let latency_ms = if saturated { window.latency_ms() } else { window.mean_ms };
         let inflation = latency_ms / uncongested_ms.max(0.001);
         let may_grow = self.limit < f64::from(settings.max);
         if may_grow && (inflation < GROW_BELOW || (!saturated && inflation < HEADROOM)) {
             self.set_limit(settings, self.limit * if self.met_congestion { HEADROOM } else { 2.0 });
-        } else if now_ms >= self.trial_due_ms || (inflation > TRIAL_ABOVE && now_ms >= self.early_trial_ms) {
+        } else if self.standing
+            && (now_ms >= self.trial_due_ms || (inflation > TRIAL_ABOVE && now_ms >= self.early_trial_ms))
+        {
+            // Not in a burst: it fills the origin's queue too, and is over before anything could be learned.
             self.try_less(settings, now_ms, window, Some(uncongested_ms));
         }
     }
@@ -447,8 +452,7 @@ impl Control {
         let Some(latency_ms) = self.latest_ms else { return INITIAL as u32 };
         let burst = self.limit * BEARABLE_MS / latency_ms.max(1.0);
         let standing = self.limit * 0.25;
-        (if self.bound_windows >= STANDING { standing.min(burst) } else { burst.max(standing) }).max(1.0)
-            as u32
+        (if self.standing { standing.min(burst) } else { burst.max(standing) }).max(1.0) as u32
     }
 }
 

@@ -150,7 +150,7 @@ impl Pool {
 
     fn admit(self: &Arc<Self>, member: usize, entry: &Entry, now_ms: u64) -> Result<Ticket, Why> {
         let load = &entry.state.load;
-        if !take(&load.outstanding, entry.config.max_connections) {
+        if take(&load.outstanding, entry.config.max_connections).is_none() {
             return Err(Why::Connections);
         }
         if !entry.state.limiter.admit(self.settings.concurrency.as_ref(), now_ms) {
@@ -175,7 +175,7 @@ impl Pool {
             Some(_) => entry.state.limiter.bearable_queue(),
             None => u32::MAX,
         };
-        if !take(&entry.state.load.pending, entry.config.max_pending.min(bearable)) {
+        if take(&entry.state.load.pending, entry.config.max_pending.min(bearable)).is_none() {
             return Err(refuse(entry, Why::Pending));
         }
         Ok(Waiting::enter(Arc::clone(self), member, &entry.state.queue))
