@@ -88,7 +88,6 @@ pub(crate) struct Load {
     pub(crate) outstanding: AtomicU32,
     pub(crate) connections: AtomicU32,
     pub(crate) pending: AtomicU32,
-    pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) outcomes: [AtomicU64; Outcome::ALL.len()],
 }

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::admission::{give, take};
-use crate::control::{Collected, Control, Enforced, STANDING_MS, Sums};
+use crate::control::{Control, Enforced, STANDING_MS};
 use crate::settings::Concurrency;
+use crate::window::{Collected, Sums};
 
 /// Longest `Retry-After` before it is spread, seconds; spreading may double it.
 const MAX_RETRY_AFTER_S: u32 = 30;

@@ -13,6 +13,7 @@
 //! is called early if latency has moved away.
 
 use crate::settings::Concurrency;
+use crate::window::{Collected, Window};
 
 /// Limit before anything is known, within the bounds. Enough for what browsers open at once; below what hurts.
 const INITIAL: f64 = 64.0;
@@ -28,9 +29,6 @@ const TRIAL_ABOVE: f64 = 1.6;
 
 /// A trial's limit relative to the limit before, where nothing better is known.
 const TRIAL_STEP: f64 = 0.3;
-
-/// Mean latency and latency by Little's law agree within this factor while nothing is in motion.
-const AGREEMENT: f64 = 1.2;
 
 /// Fewest samples in a window.
 const MIN_SAMPLES: f64 = 48.0;
@@ -74,27 +72,6 @@ const PATIENCE_NEW_MS: u64 = 50;
 const PATIENCE_MS: u64 = 100;
 const MAX_PATIENCE_MS: u64 = 10_000;
 
-/// What a window collected.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) samples: u32,
-    pub(crate) latency_us: u64,
-    pub(crate) latency_squared: u64,
-    pub(crate) busy: u64,
-    pub(crate) refused: u32,
-    pub(crate) overloads: u32,
-}
-
-/// Where a window's sums are collected.
-pub(crate) trait Collected {
-    /// Samples and signs of overload so far.
-    fn seen(&self) -> u32;
-    /// The sums so far.
-    fn peek(&self) -> Sums;
-    /// The sums, which start over.
-    fn take(&self) -> Sums;
-}
-
 /// What the request path goes by until the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Enforced {
@@ -104,21 +81,6 @@ pub(crate) struct Enforced {
     pub(crate) retry_after_s: u32,
     /// Most that may wait in turn for a place.
     pub(crate) bearable_queue: u32,
-}
-
-/// A closed window.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    length_ms: f64,
-    samples: f64,
-    /// Mean latency of the samples.
-    mean_ms: f64,
-    /// Squared coefficient of variation of latency.
-    variation: f64,
-    /// Mean number of requests awaiting their first byte.
-    busy: f64,
-    refused: f64,
-    overloads: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -453,48 +415,5 @@ impl Control {
         let burst = self.limit * BEARABLE_MS / latency_ms.max(1.0);
         let standing = self.limit * 0.25;
         (if self.standing { standing.min(burst) } else { burst.max(standing) }).max(1.0) as u32
-    }
-}
-
-impl Window {
-    fn new(sums: Sums, length_ms: u64) -> Self {
-        let samples = f64::from(sums.samples);
-        let count = samples.max(1.0);
-        let mean_ms = sums.latency_us as f64 / count / 1_000.0;
-        // Squares are in units of 64 µs.
-        let mean_square = sums.latency_squared as f64 / count * (0.064 * 0.064);
-        let variation = if mean_ms > 0.0 { (mean_square / (mean_ms * mean_ms) - 1.0).max(0.0) } else { 0.0 };
-        Self {
-            length_ms: (length_ms as f64).max(1.0),
-            samples,
-            mean_ms,
-            variation,
-            busy: sums.busy as f64 / (samples + f64::from(sums.overloads)).max(1.0),
-            refused: f64::from(sums.refused),
-            overloads: f64::from(sums.overloads),
-        }
-    }
-
-    /// Time in the system from how many were in it and how many left: unlike the mean of those that left, it counts
-    /// the slow ones that are still in.
-    fn by_littles_law_ms(&self) -> f64 {
-        self.busy * self.length_ms / self.samples.max(1.0)
-    }
-
-    /// Whether mean and Little's law say the same.
-    fn agrees(&self) -> bool {
-        let ratio = self.by_littles_law_ms() / self.mean_ms.max(0.001);
-        (1.0 / AGREEMENT..=AGREEMENT).contains(&ratio)
-    }
-
-    /// Latency while the limit is reached: the mean, which is exact when answers come in rounds, unless Little's law
-    /// contradicts it.
-    fn latency_ms(&self) -> f64 {
-        if self.agrees() { self.mean_ms } else { self.by_littles_law_ms() }
-    }
-
-    /// Requests served per millisecond while the limit is reached.
-    fn served(&self) -> f64 {
-        self.busy / self.latency_ms().max(0.001)
     }
 }

@@ -30,6 +30,7 @@ mod queue;
 mod rotation;
 mod settings;
 mod snapshot;
+mod window;
 
 pub use admission::{Connection, Outcome, Refused, Ticket, Why};
 pub use hash::stable_hash;

@@ -22,8 +22,13 @@ pub(crate) struct Rotation {
     strides: Box<[u64]>,
     /// Pass of the latest regular pick of each tier. A member that was out starts from here when it returns, instead
     /// of taking every request until it has caught up.
-    clocks: [AtomicU64; TIERS],
+    clocks: Clocks,
 }
+
+/// Written by every pick, so on a cache line of its own.
+#[repr(align(128))]
+#[derive(Default)]
+struct Clocks([AtomicU64; TIERS]);
 
 impl Rotation {
     pub(crate) fn new(members: &[Member]) -> Self {
@@ -35,14 +40,14 @@ impl Rotation {
             // Half a stride in, so that light members fall between the turns of a heavy one, not all before them.
             passes: strides.iter().map(|stride| AtomicU64::new(stride / 2)).collect(),
             strides,
-            clocks: [AtomicU64::new(0), AtomicU64::new(0)],
+            clocks: Clocks::default(),
         }
     }
 
     /// How far ahead of its tier's clock `member` stands; the lowest is next. Members that fell behind while they
     /// were out stand at 0.
     pub(crate) fn ahead(&self, member: usize, tier: usize) -> u64 {
-        match (self.passes.get(member), self.clocks.get(tier)) {
+        match (self.passes.get(member), self.clocks.0.get(tier)) {
             (Some(pass), Some(clock)) => ahead(pass.load(Relaxed), clock.load(Relaxed)),
             _ => u64::MAX,
         }
@@ -53,7 +58,7 @@ impl Rotation {
     /// turn.
     pub(crate) fn advance(&self, member: usize, tier: usize, of: Option<u64>) {
         let (Some(pass), Some(stride), Some(clock)) =
-            (self.passes.get(member), self.strides.get(member), self.clocks.get(tier))
+            (self.passes.get(member), self.strides.get(member), self.clocks.0.get(tier))
         else {
             return;
         };

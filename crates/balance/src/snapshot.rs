@@ -27,7 +27,7 @@ pub struct MemberSnapshot {
     pub max_connections: u32,
     /// Adaptive limit on `awaiting`; `None` when it is off.
     pub limit: Option<u32>,
-    /// Requests admitted.
+    /// Requests admitted: those that ended and those outstanding.
     pub requests: u64,
     /// Requests refused by a limit.
     pub refused: u64,
