@@ -236,7 +236,7 @@ async fn store<S: Sink>(
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
-    let key = place(x, q, &entry, &mut fill, seq);
+    place(x, q, &entry, &mut fill, seq);
     let length = seawall_http::framing::length(&response.fields, true).ok().flatten();
     let meta = meta(x, q, &entry, response.status, length);
     let stored = entry.stored;
@@ -246,7 +246,7 @@ async fn store<S: Sink>(
         return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
     }
     let age_s = stored.age_s(x.w.unix_ms());
-    match filling::fill(x, q, key, fill, fetched, facts) {
+    match filling::fill(x, fill, fetched, facts) {
         filling::Filled::Whole(object) => {
             let held = Held::Stored(object);
             serving::held(x, q, held, &stored, age_s, &told_how, added, sink, facts).await
@@ -365,6 +365,9 @@ async fn direct<B: RequestBody, S: Sink>(
 
 /// Forgets what a request with an unsafe method made invalid (RFC 9111 §4.4).
 pub(crate) fn after_unsafe(x: &Exchange<'_>, request: &RequestHead, response: &ResponseHead) {
+    if !x.zone.doc.cache || request.method.is_safe() {
+        return;
+    }
     let request_facts = httpcache::UnsafeRequest {
         method: request.method,
         scheme: scheme(x),
@@ -388,6 +391,9 @@ pub(crate) async fn look_up(x: &Exchange<'_>, q: &Question<'_>) -> (httpcache::K
 }
 
 fn found(object: Arc<Object>) -> Option<Found> {
+    // One with a slice gone is fetched anew rather than sent in part.
+    let usable = object.body().whole().is_some() || object.body().is_complete();
+    usable.then_some(())?;
     Some(Found { stored: Stored::decode(&object.meta.stored).ok()?, object })
 }
 
@@ -425,10 +431,10 @@ pub(crate) fn place(
     entry: &httpcache::Entry,
     fill: &mut Fill,
     seq: u64,
-) -> httpcache::Key {
+) {
     if entry.vary.is_empty() {
         fill.vary_to(slot(q.primary));
-        return q.primary;
+        return;
     }
     let key = x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields);
     let marker = Meta {
@@ -439,7 +445,6 @@ pub(crate) fn place(
     };
     x.w.process.store.insert(&slot(q.primary), seq, marker, bytes::Bytes::new());
     fill.vary_to(slot(key));
-    key
 }
 
 /// The head to store.

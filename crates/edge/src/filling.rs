@@ -8,7 +8,7 @@ use crate::message::{Reply, Sink};
 use crate::upstream::OriginFault;
 use crate::worker::Worker;
 use bytes::Bytes;
-use seawall_cachestore::{Fill, Follower, Join, Object};
+use seawall_cachestore::{Fill, Follower, Object, Unstored};
 use seawall_http::{Fields, ResponseHead};
 use seawall_httpcache as httpcache;
 use seawall_httpcache::{Forward, Freshened, RequestFacts};
@@ -22,22 +22,25 @@ pub(crate) enum Filled {
     Whole(Arc<Object>),
     /// The rest is on its way.
     Following(Follower),
-    /// It broke off at once, or no one can follow it.
+    /// It broke off at once.
     Broken(OriginFault),
 }
 
 /// Fills from a response. What has come already is stored at once; a task of its own reads the rest.
 pub(crate) fn fill(
     x: &Exchange<'_>,
-    _: &Question<'_>,
-    key: httpcache::Key,
     mut fill: Fill,
     mut fetched: Fetched<'_>,
     facts: &mut Facts,
 ) -> Filled {
+    let own = fill.follow();
     loop {
         match fetched.source.ready() {
-            Ok(Some(piece)) => drop(fill.push(piece)),
+            Ok(Some(piece)) => {
+                if !fill.push(piece) {
+                    break;
+                }
+            }
             Ok(None) => break,
             Err(fault) => {
                 fetched.finish(x, facts, false);
@@ -49,16 +52,15 @@ pub(crate) fn fill(
         fetched.finish(x, facts, true);
         return match fill.finish() {
             Ok(object) => Filled::Whole(object),
-            Err(_) => Filled::Broken(OriginFault::Closed),
+            Err(Unstored::Length { .. }) => Filled::Broken(OriginFault::Closed),
+            // Purged meanwhile, or too large to keep: the client still gets it.
+            Err(_) => Filled::Following(own),
         };
     }
-    let Join::Follow(follower) = x.w.process.store.join(&slot(key), None) else {
-        return Filled::Broken(OriginFault::Closed);
-    };
     // A request that may be cached has no body, so no upload is left behind here.
     let job = Job { w: x.w.clone(), zone: x.zone.clone(), pooled: fetched.detach() };
     tokio::task::spawn_local(job.run(fill));
-    Filled::Following(follower)
+    Filled::Following(own)
 }
 
 /// A fetch that has left its request.
@@ -166,10 +168,10 @@ async fn validate(x: &Exchange<'_>, q: &Question<'_>, ask: Ask<'_>, mut fill: Fi
         x.w.process.store.remove(&slot(ask.key));
         return fetched.finish(x, &mut facts, false);
     };
-    let key = cached::place(x, q, &entry, &mut fill, seq);
+    cached::place(x, q, &entry, &mut fill, seq);
     let length = seawall_http::framing::length(&response.fields, true).ok().flatten();
     if fill.head(cached::meta(x, q, &entry, response.status, length)) {
-        self::fill(x, q, key, fill, fetched, &mut facts);
+        self::fill(x, fill, fetched, &mut facts);
     }
 }
 

@@ -161,6 +161,7 @@ impl Edge {
         if let Some(log) = self.log.lock().take() {
             log.close(LOG_PATIENCE);
         }
+        process.store.flush(LOG_PATIENCE);
         left
     }
 
