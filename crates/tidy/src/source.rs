@@ -155,7 +155,12 @@ pub fn impure(file: &Path, text: &str) -> Vec<String> {
         return Vec::new();
     }
     let numbered = before_tests(text).enumerate();
-    let named = |line: &str| IMPURE.iter().copied().find(|word| code_of(line).contains(word));
+    let whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let holds = |line: &str, word: &str| {
+        line.match_indices(word)
+            .any(|(at, _)| line.get(at + word.len()..).is_some_and(whole) || word.ends_with(':'))
+    };
+    let named = |line: &str| IMPURE.iter().copied().find(|word| holds(code_of(line), word));
     numbered
         .filter_map(|(i, line)| named(line).map(|word| (i + 1, word)))
         .map(|(n, word)| {
@@ -262,6 +267,8 @@ mod tests {
     fn clocks_and_sockets_are_found_before_the_tests_only() {
         let at = Path::new("crates/http/src/a.rs");
         assert_eq!(impure(at, "let t = std::time::Instant::now();").len(), 1);
+        assert_eq!(impure(at, "x().await;\ntokio::spawn(x);").len(), 2);
+        assert!(impure(at, "self.awaited = 1;").is_empty());
         assert!(impure(at, "use std::net::IpAddr;\n#[cfg(test)]\nmod tests { use std::fs; }").is_empty());
         assert!(impure(Path::new("crates/http/tests/a.rs"), "use std::fs;").is_empty());
     }
