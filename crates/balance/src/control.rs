@@ -30,6 +30,9 @@ const TRIAL_ABOVE: f64 = 1.6;
 /// A trial's limit relative to the limit before, where nothing better is known.
 const TRIAL_STEP: f64 = 0.3;
 
+/// Share of throughput that a trial must keep for its limit to count as still above capacity.
+const KEPT: f64 = 0.9;
+
 /// Fewest samples in a window.
 const MIN_SAMPLES: f64 = 48.0;
 
@@ -112,6 +115,8 @@ pub(crate) struct Control {
     window_began_ms: u64,
     /// Samples after which the window is looked at.
     need: u32,
+    /// Samples that make it good to a tenth.
+    enough: u32,
     /// And after which it is taken as it is: two rounds of all that was under way.
     rounds: u32,
     tick_ms: u64,
@@ -139,6 +144,7 @@ impl Default for Control {
             phase: Phase::Steady,
             window_began_ms: 0,
             need: MIN_SAMPLES as u32,
+            enough: MIN_SAMPLES as u32,
             rounds: 0,
             tick_ms: 0,
             seen: 0,
@@ -221,10 +227,8 @@ impl Control {
         let age_ms = now_ms.saturating_sub(self.window_began_ms);
         let old = age_ms >= MAX_WINDOW_MS && seen >= FEW_SAMPLES && matches!(self.phase, Phase::Steady);
         if old || (seen >= self.need && age_ms >= MIN_WINDOW_MS) {
-            if !old && seen < self.rounds && !Window::new(window.peek(), age_ms).agrees() {
-                // Something is in motion, or requests admitted together leave together and a part of a round would be
-                // taken for the pace.
-                self.need = seen.saturating_mul(2).min(self.rounds);
+            if !old && !self.is_conclusive(seen, &Window::new(window.peek(), age_ms)) {
+                self.need = seen.saturating_mul(2).min(self.enough.max(self.rounds));
                 return;
             }
             let closed = Window::new(window.take(), age_ms);
@@ -235,6 +239,23 @@ impl Control {
             self.open_window(now_ms, awaiting);
         } else if now_ms >= self.tick_ms && matches!(self.phase, Phase::Steady) {
             self.wait_longer(settings, now_ms, awaiting, seen);
+        }
+    }
+
+    fn is_conclusive(&self, seen: u32, window: &Window) -> bool {
+        // Unless mean and Little's law agree, something is in motion, or requests admitted together leave together and
+        // a part of a round would be taken for the pace.
+        if seen < self.rounds && !window.agrees() {
+            return false;
+        }
+        match self.phase {
+            // A trial that costs much shows it early, and is to be over soon.
+            Phase::Measure(trial) if seen < self.enough => {
+                let kept = window.served() / trial.served.max(1e-6);
+                let variation = self.variation.max(window.variation);
+                kept * (1.0 + 2.0 * (variation / window.samples.max(1.0)).sqrt()) < KEPT
+            }
+            _ => seen >= self.enough,
         }
     }
 
@@ -260,8 +281,12 @@ impl Control {
             None => PATIENCE_NEW_MS,
         };
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
-        self.need = self.samples_needed() as u32;
-        self.rounds = awaiting.saturating_mul(2).max(self.need);
+        self.enough = self.samples_needed() as u32;
+        self.need = match self.phase {
+            Phase::Measure(_) => (self.enough / 4).max(FEW_SAMPLES),
+            _ => self.enough,
+        };
+        self.rounds = awaiting.saturating_mul(2);
     }
 
     fn samples_needed(&self) -> f64 {
@@ -369,7 +394,7 @@ impl Control {
         self.uncongested_ms = Some(latency_ms);
         self.latest_ms = Some(latency_ms);
         self.variation = window.variation.clamp(0.01, MAX_VARIATION);
-        if kept >= 0.9 {
+        if kept >= KEPT {
             // Nothing was lost: the trial's limit is itself above capacity. Go on from there at once.
             self.set_limit(settings, trial.limit * HEADROOM);
             self.met_congestion = true;

@@ -198,6 +198,12 @@ fn seed() -> u64 {
     std::env::var("SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7)
 }
 
+/// The defaults, unless one asks for another floor.
+fn bounds() -> Concurrency {
+    let min = std::env::var("SIMULATION_MIN").ok().and_then(|min| min.parse().ok());
+    Concurrency { min: min.unwrap_or(8), max: 1024 }
+}
+
 fn sum(log: &[Second]) -> Second {
     log.iter().fold(Second::default(), |sum, second| Second {
         offered: sum.offered + second.offered,
@@ -224,8 +230,7 @@ fn eight(
     service_ms: &dyn Fn(f64, &mut Random) -> f64,
     seconds: usize,
 ) -> Vec<Second> {
-    World { servers: 8, service_ms, rate, seed: seed(), ..World::default() }
-        .run(Concurrency::default(), seconds)
+    World { servers: 8, service_ms, rate, seed: seed(), ..World::default() }.run(bounds(), seconds)
 }
 
 #[test]
@@ -262,7 +267,7 @@ fn capacity_that_grows_is_found() {
         seed: seed(),
         ..World::default()
     }
-    .run(Concurrency::default(), 50);
+    .run(bounds(), 50);
     assert!(used(&log[8..20], 64) >= 0.9, "{}", used(&log[8..20], 64));
     assert!(used(&log[22..], 64) >= 0.9, "{}", used(&log[22..], 64));
 }
@@ -287,7 +292,7 @@ fn a_slow_application_with_room_is_never_refused() {
         seed: seed(),
         ..World::default()
     };
-    let log = world.run(Concurrency::default(), 60);
+    let log = world.run(bounds(), 60);
     assert_eq!(sum(&log).refused, 0);
 }
 
@@ -296,7 +301,7 @@ fn a_fast_origin_is_not_held_back_when_a_crowd_comes() {
     let rate = |now_ms: f64| if now_ms < 10e3 { 200.0 } else { 10_000.0 };
     let world =
         World { servers: 1_000, service_ms: &|_, _| 40.0, rate: &rate, seed: seed(), ..World::default() };
-    let log = world.run(Concurrency::default(), 20);
+    let log = world.run(bounds(), 20);
     let refused = sum(&log[10..]).refused;
     assert!(refused < 2_500, "{refused}");
     assert_eq!(sum(&log[12..]).refused, 0);
@@ -344,7 +349,7 @@ fn an_origin_that_sheds_load_itself_is_believed() {
         seed: seed(),
         ..World::default()
     };
-    let log = world.run(Concurrency::default(), 40);
+    let log = world.run(bounds(), 40);
     let late = sum(&log[10..]);
     assert!(used(&log[10..], 8) >= 0.9, "{}", used(&log[10..], 8));
     let shed = (late.offered - late.refused).saturating_sub(late.served);
@@ -356,7 +361,7 @@ fn long_polls_that_fill_the_limit_do_not_shut_out_the_rest() {
     let mixed = |_: f64, random: &mut Random| if random.unit() < 0.1 { 20e3 } else { 5.0 };
     let world =
         World { servers: 10_000, service_ms: &mixed, rate: &|_| 200.0, seed: seed(), ..World::default() };
-    let log = world.run(Concurrency::default(), 120);
+    let log = world.run(bounds(), 120);
     let late = sum(&log[40..]);
     assert!(f64::from(late.refused) < 0.05 * f64::from(late.offered), "{late:?}");
 }
@@ -373,7 +378,7 @@ fn bursts_at_light_load_wait_in_turn_and_are_not_refused() {
             seed: seed(),
             ..World::default()
         };
-        let late = sum(&world.run(Concurrency::default(), 40)[5..]);
+        let late = sum(&world.run(bounds(), 40)[5..]);
         assert!(f64::from(late.refused) < 0.01 * f64::from(late.offered), "{service_ms} ms: {late:?}");
     }
 }
@@ -381,7 +386,7 @@ fn bursts_at_light_load_wait_in_turn_and_are_not_refused() {
 #[test]
 fn waiting_in_turn_neither_starves_nor_floods_the_origin_under_overload() {
     let world = World { rate: &|_| 8_000.0, waits: true, seed: seed(), ..World::default() };
-    let log = world.run(Concurrency::default(), 40);
+    let log = world.run(bounds(), 40);
     assert!(used(&log[5..], 8) >= 0.95, "{}", used(&log[5..], 8));
     assert!(mean_wait_ms(&log[5..]) < 10.0, "{}", mean_wait_ms(&log[5..]));
     let late = sum(&log[5..]);
@@ -409,7 +414,7 @@ fn a_large_origin_is_used_in_full() {
             seed: seed(),
             ..World::default()
         };
-        let log = world.run(Concurrency::default(), 30);
+        let log = world.run(bounds(), 30);
         assert!(used(&log[10..], servers) >= 0.9, "{servers}: {}", used(&log[10..], servers));
         assert!(mean_wait_ms(&log[10..]) < service_ms, "{servers}: {}", mean_wait_ms(&log[10..]));
     }
