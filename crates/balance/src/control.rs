@@ -33,6 +33,10 @@ const TRIAL_STEP: f64 = 0.3;
 /// Share of throughput that a trial must keep for its limit to count as still above capacity.
 const KEPT: f64 = 0.9;
 
+/// How fast uncongested latency may rise, while demand is below the limit, as a share per second. An origin a little
+/// over capacity slows down by far more; one that has become slower for good is recognised by a trial, should it matter.
+const RISE_PER_SECOND: f64 = 0.01;
+
 /// Fewest samples in a window.
 const MIN_SAMPLES: f64 = 48.0;
 
@@ -340,8 +344,13 @@ impl Control {
     fn consider_unbound(&mut self, settings: &Concurrency, window: &Window) {
         self.variation = 0.5 * self.variation + 0.5 * window.variation.min(MAX_VARIATION);
         if window.busy <= 0.5 * self.limit {
-            let known = self.uncongested_ms.unwrap_or(window.mean_ms);
-            self.uncongested_ms = Some(0.5 * known + 0.5 * window.mean_ms);
+            self.uncongested_ms = Some(match self.uncongested_ms {
+                Some(known) if window.mean_ms > known => {
+                    window.mean_ms.min(known * (1.0 + RISE_PER_SECOND * window.length_ms / 1000.0))
+                }
+                Some(known) => 0.8 * known + 0.2 * window.mean_ms,
+                None => window.mean_ms,
+            });
         } else if self.uncongested_ms.is_some_and(|known| window.mean_ms < HEADROOM * known) {
             self.set_limit(settings, self.limit * 1.5);
         }
@@ -386,7 +395,8 @@ impl Control {
         }
         if window.busy < 0.8 * trial.limit || window.refused == 0.0 {
             // Demand fell meanwhile: no comparison, but latency at low load is worth knowing.
-            self.uncongested_ms = Some(window.mean_ms);
+            self.uncongested_ms =
+                Some(self.uncongested_ms.map_or(window.mean_ms, |known| known.min(window.mean_ms)));
             return;
         }
         let latency_ms = window.latency_ms();
