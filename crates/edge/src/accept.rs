@@ -42,7 +42,8 @@ pub(crate) async fn work(
 }
 
 async fn accept(w: Rc<Worker>, listener: TcpListener, tls: bool) {
-    loop {
+    // Looked at each time round: what is notified while this task pauses is lost.
+    while !w.is_draining() {
         let accepted = tokio::select! {
             biased;
             () = w.drained.notified() => return,

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Longest order, in bytes.
 const ORDER_MAX: usize = 1024 * 1024;
@@ -27,7 +27,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// A worker that has not gone round for this long makes the edge unready, in milliseconds.
 const PULSE_MAX_MS: u64 = 5_000;
 
-/// Serves both sockets until the process ends.
+/// Serves both sockets until a drain begins: they are shared with the edge that follows, whose turn it is then.
 pub(crate) async fn run(process: Arc<Process>, metrics: Option<TcpListener>, admin: Option<UnixListener>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tokio::join!(pages(process.clone(), metrics, places.clone()), orders(process, admin, places));
@@ -41,9 +41,13 @@ async fn pages(process: Arc<Process>, listener: Option<TcpListener>, places: Arc
         return;
     };
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let accepted = tokio::select! {
+            biased;
+            () = process.drained() => return,
+            accepted = next(&places, listener.accept()) => accepted,
+        };
+        match accepted {
+            Ok((place, (stream, _))) => {
                 let process = process.clone();
                 tokio::spawn(async move {
                     serve(stream, process, false).await;
@@ -63,9 +67,13 @@ async fn orders(process: Arc<Process>, listener: Option<UnixListener>, places: A
         return;
     };
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let accepted = tokio::select! {
+            biased;
+            () = process.drained() => return,
+            accepted = next(&places, listener.accept()) => accepted,
+        };
+        match accepted {
+            Ok((place, (stream, _))) => {
                 let process = process.clone();
                 tokio::spawn(async move {
                     serve(stream, process, true).await;
@@ -77,16 +85,31 @@ async fn orders(process: Arc<Process>, listener: Option<UnixListener>, places: A
     }
 }
 
+/// The next connection, once there is a place for it.
+async fn next<T>(
+    places: &Arc<Semaphore>,
+    accept: impl Future<Output = std::io::Result<T>>,
+) -> std::io::Result<(OwnedSemaphorePermit, T)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    Ok((place, accept.await?))
+}
+
 async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(stream: IO, process: Arc<Process>, may_order: bool) {
+    let of_service = process.clone();
     let service = service_fn(move |request| {
-        let process = process.clone();
+        let process = of_service.clone();
         async move { Ok::<_, Infallible>(answer(request, &process, may_order).await) }
     });
-    let _ = hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = process.drained() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 async fn answer(request: Request<Incoming>, process: &Process, may_order: bool) -> Response<Full<Bytes>> {
@@ -164,7 +187,9 @@ impl Order {
             return Err("the order names some and everything: which?".into());
         }
         let live = process.live.load();
+        let every_zone = self.zone.as_deref() == Some("*");
         let named = match &self.zone {
+            Some(_) if every_zone && self.purge_everything => None,
             Some(name) => {
                 Some(live.zones.iter().find(|z| z.doc.name == *name).ok_or("there is no such zone")?)
             }
@@ -174,7 +199,13 @@ impl Order {
         if self.purge_everything {
             match named {
                 Some(zone) => store.purge(&Purge::Zone { zone: &zone.doc.name }),
-                None => store.purge(&Purge::Everything),
+                None if every_zone || live.zones.len() <= 1 => store.purge(&Purge::Everything),
+                None => {
+                    let count = live.zones.len();
+                    return Err(format!(
+                        "everything of which zone? There are {count}: name one, or \"*\" for all of them"
+                    ));
+                }
             }
             return Ok(1);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Process {
     /// Generation of `live`, for a cheap look whether it changed.
     pub generation: AtomicU64,
     pub draining: AtomicBool,
+    /// Tells those who wait that the drain has begun, at whatever moment they begin to wait.
+    pub drain_begun: tokio::sync::watch::Sender<bool>,
     /// Client connections open now.
     pub open: AtomicUsize,
     /// Most of them.
@@ -46,6 +48,18 @@ impl Process {
         let generation = live.generation;
         self.live.store(Arc::new(live));
         self.generation.store(generation, Ordering::Release);
+    }
+
+    /// Begins a drain: accepts nothing more, on any socket.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain_begun.send_replace(true);
+    }
+
+    /// Waits until a drain begins.
+    pub(crate) async fn drained(&self) {
+        // Fails only without a sender, and the sender is ours.
+        let _ = self.drain_begun.subscribe().wait_for(|begun| *begun).await;
     }
 
     /// A worker says that it lives.

@@ -146,7 +146,7 @@ impl Edge {
     /// Blocks.
     pub fn drain(&self, limit: Duration) -> usize {
         let process = &self.process;
-        process.draining.store(true, Ordering::Release);
+        process.begin_drain();
         process.registry.shared().draining.set(1);
         process.registry.shared().ready.set(0);
         let end = Instant::now() + limit;
@@ -222,6 +222,7 @@ impl Process {
             generation: AtomicU64::new(live.generation),
             live: ArcSwap::from_pointee(live),
             draining: AtomicBool::new(false),
+            drain_begun: tokio::sync::watch::Sender::new(false),
             open: AtomicUsize::new(0),
             start: Instant::now(),
             store: store.clone(),

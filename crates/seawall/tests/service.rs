@@ -140,7 +140,6 @@ fn purge_and_top_talk_to_the_running_edge() {
 
 /// While an earlier edge finishes slow requests, two edges hold the admin socket.
 #[test]
-#[ignore = "seawall_edge::admin goes on accepting while it drains; to be enabled when it stops"]
 fn orders_go_to_the_edge_that_serves_and_not_to_one_that_drains() {
     let origin = Origin::named("slow");
     let running = common::Seawall::before(&origin);
