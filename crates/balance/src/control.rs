@@ -4,8 +4,8 @@
 //! tell: it differs by request, by hour and by release, so neither its minimum nor any fixed bound is a baseline. What
 //! can be told is a *difference*: while demand exceeds the limit, lower the limit for a moment and look whether the
 //! origin gets less done. By Little's law (requests in the system = throughput × time in the system), if throughput
-//! was `x` before and time to first byte is `w` during the trial, the origin's capacity is `x · w`: the limit is set a
-//! quarter above. If throughput does not fall at all, the trial's limit is still above capacity, and another trial
+//! was `x` before and time to first byte is `w` during the trial, the origin's capacity is `x · w`: the limit is set a third
+//! above. If throughput does not fall at all, the trial's limit is still above capacity, and another trial
 //! follows from there. Trials last a few dozen to a few hundred requests (more where latency varies more), are rare,
 //! and happen only while requests are being refused anyway, so a member under light load is never touched.
 //!
@@ -19,13 +19,13 @@ use crate::window::{Collected, Window};
 const INITIAL: f64 = 64.0;
 
 /// Limit over estimated capacity: the origin keeps a short queue, so that it is never idle for want of a request.
-const HEADROOM: f64 = 1.25;
+const HEADROOM: f64 = 1.35;
 
 /// Latency relative to uncongested latency up to which the limit may grow, while it refuses requests.
-const GROW_BELOW: f64 = 1.1;
+const GROW_BELOW: f64 = 1.15;
 
 /// And above which a trial is called before it is due.
-const TRIAL_ABOVE: f64 = 1.6;
+const TRIAL_ABOVE: f64 = 1.8;
 
 /// A trial's limit relative to the limit before, where nothing better is known.
 const TRIAL_STEP: f64 = 0.3;
@@ -287,9 +287,10 @@ impl Control {
         self.tick_ms = now_ms.saturating_add(self.patience_ms);
         self.enough = self.samples_needed() as u32;
         self.need = match self.phase {
-            Phase::Measure(_) => (self.enough / 4).max(FEW_SAMPLES),
+            Phase::Measure(_) => (self.enough / 2).max(FEW_SAMPLES * 2),
             _ => self.enough,
         };
+        self.need = self.need.max(awaiting / 2);
         self.rounds = awaiting.saturating_mul(2);
     }
 

@@ -3,6 +3,9 @@
 /// Mean latency and latency by Little's law agree within this factor while nothing is in motion.
 const AGREEMENT: f64 = 1.2;
 
+/// Squared variation of latency below which requests are taken to all last the same.
+const LOCKSTEP: f64 = 0.02;
+
 /// What a window collected.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
@@ -70,10 +73,11 @@ impl Window {
         (1.0 / AGREEMENT..=AGREEMENT).contains(&ratio)
     }
 
-    /// Latency while the limit is reached: the mean, which is exact when answers come in rounds, unless Little's law
-    /// contradicts it.
+    /// Latency while the limit is reached: by Little's law, which sees a change at once, while those that leave tell how
+    /// it was when they came. The mean only where all take the same time, for then those admitted together leave
+    /// together, and counting departures errs by a part of a round.
     pub(crate) fn latency_ms(&self) -> f64 {
-        if self.agrees() { self.mean_ms } else { self.by_littles_law_ms() }
+        if self.variation < LOCKSTEP && self.agrees() { self.mean_ms } else { self.by_littles_law_ms() }
     }
 
     /// Requests served per millisecond while the limit is reached.

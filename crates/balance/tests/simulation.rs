@@ -235,10 +235,14 @@ fn eight(
 
 #[test]
 fn under_ten_times_the_load_the_origin_stays_busy_and_its_queue_short() {
-    let log = eight(&|_| 8_000.0, &|_, _| 10.0, 40);
-    assert!(used(&log[..5], 8) >= 0.85, "{}", used(&log[..5], 8));
-    assert!(used(&log[5..], 8) >= 0.9, "{}", used(&log[5..], 8));
-    assert!(mean_wait_ms(&log[5..]) < 5.0, "{}", mean_wait_ms(&log[5..]));
+    for min in [1, 8] {
+        let world = World { rate: &|_| 8_000.0, seed: seed(), ..World::default() };
+        let log = world.run(Concurrency { min, max: 1024 }, 40);
+        assert!(used(&log[..5], 8) >= 0.9, "{}", used(&log[..5], 8));
+        assert!(used(&log[5..], 8) >= 0.95, "{}", used(&log[5..], 8));
+        assert!(mean_wait_ms(&log[5..]) < 6.0, "{}", mean_wait_ms(&log[5..]));
+        assert!(log[5..].iter().all(|second| (3..=16).contains(&second.limit)), "{log:?}");
+    }
 }
 
 #[test]
