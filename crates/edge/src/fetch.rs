@@ -2,7 +2,7 @@
 
 use crate::exchange::{Exchange, Facts, Fail, LOOP_TOKEN, OriginFacts};
 use crate::live::{Origin, Pool, Zone};
-use crate::message::{RequestBody, Sink, UploadFault};
+use crate::message::{RequestBody, Sink, UploadFault, unless_gone};
 use crate::source::Source;
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::{Connection, H1Origin, OriginFault};
@@ -347,17 +347,22 @@ async fn read_head<S: Sink>(
     response: &mut ResponseHead,
     limit: Duration,
     sink: &mut S,
-) -> Result<(BodyReader, bool), OriginFault> {
+) -> Result<(BodyReader, bool), Attempt> {
     for _ in 0..INTERIM_MAX {
-        let parsed = read_any_head(x, c, method, response, limit).await?;
+        let read = read_any_head(x, c, method, response, limit);
+        let Some(parsed) = unless_gone(sink, read).await else { return Err(Attempt::Client(Fail::Broken)) };
+        let parsed = parsed?;
         match response.status {
-            101 => return Err(OriginFault::Malformed(seawall_http::Fault::Status)),
-            103 => sink.interim(103, &response.fields).await.map_err(OriginFault::Broken)?,
+            101 => return Err(OriginFault::Malformed(seawall_http::Fault::Status).into()),
+            103 => {
+                let passed_on = sink.interim(103, &response.fields).await;
+                passed_on.map_err(|e| Attempt::Client(e.into()))?;
+            }
             100..=199 => {}
             _ => return Ok((BodyReader::new(parsed.body), parsed.keep_alive)),
         }
     }
-    Err(OriginFault::Malformed(seawall_http::Fault::Status))
+    Err(OriginFault::Malformed(seawall_http::Fault::Status).into())
 }
 
 /// Reads one head, interim or final.

@@ -1,6 +1,7 @@
 //! HTTP/2 from clients: one connection, its streams side by side, on the `h2` crate.
 
 use crate::exchange::{self, Asked, Client};
+use crate::floods::Floods;
 use crate::h1::HeadFault;
 use crate::h2map;
 use crate::message::{Reply, RequestBody, Sink, UploadFault};
@@ -9,15 +10,16 @@ use crate::worker::Worker;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use seawall_http::{BodyLength, Fields, framing};
+use seawall_http::{BodyLength, Fields, Known, framing};
 use seawall_net::deadline::Timer;
 use seawall_net::io::Io;
-use std::cell::Cell;
+use seawall_telemetry::names::{ClientTimeout, Refusal};
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -31,14 +33,22 @@ const PENDING_RESETS_MAX: usize = 32;
 const ERROR_RESETS_MAX: usize = 128;
 /// Bytes of response data buffered for a stream.
 const SEND_BUFFER: usize = 256 * 1024;
-/// How long after the first GOAWAY a draining connection is left to end by itself.
+/// How long after GOAWAY a connection without streams is left to end by itself.
 const DRAIN_STEP: Duration = Duration::from_secs(1);
+
+/// Streams at work for one connection over those it may have open: those it has reset are not all ended yet.
+const WORKING_FACTOR: usize = 2;
 
 /// Serves a connection until it closes.
 pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
-    let io = Rc::new(io);
     let live = w.live();
     io.deadline(live.timeouts.header);
+    let shared = Rc::new(Shared {
+        io,
+        floods: RefCell::new(Floods::new(w.timers.now_ms())),
+        flooded: Cell::new(false),
+        w: w.clone(),
+    });
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -49,58 +59,113 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
         .max_concurrent_reset_streams(PENDING_RESETS_MAX)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol()
-        .handshake::<_, Bytes>(SharedIo(io.clone()));
+        .handshake::<_, Bytes>(SharedIo(shared.clone()));
     let Ok(mut connection) = handshake.await else { return };
+    let working_max = live.h2_streams as usize * WORKING_FACTOR;
     drop(live);
-    let streams = Rc::new(Cell::new(0usize));
-    let mut draining = false;
+    let streams = Rc::new(Streams::default());
+    let timer = shared.io.timer();
+    let mut leaving = false;
     loop {
-        if streams.get() == 0 {
-            io.deadline(if draining { DRAIN_STEP } else { w.live().timeouts.idle });
-            io.timer().idle(true);
+        if streams.running.get() == 0 {
+            shared.io.deadline(if leaving { DRAIN_STEP } else { w.live().timeouts.idle });
         } else {
-            io.timer().idle(false);
-            io.timer().clear();
+            timer.clear();
         }
-        let before = streams.get();
+        // A drain fires this deadline and so wakes the task, with streams at work too.
+        timer.idle(!leaving);
+        let before = streams.running.get();
         let next = poll_fn(|cx| {
-            // A drain fires the timers of idle connections and wakes this task; a stream that ends does too.
-            if !draining && w.is_draining() {
-                return Poll::Ready(Turn::Drain);
+            if !leaving && w.is_draining() {
+                return Poll::Ready(Turn::Leave);
+            }
+            if before == 0 && timer.passed() {
+                return Poll::Ready(if leaving { Turn::Over } else { Turn::Leave });
             }
             match connection.poll_accept(cx) {
-                Poll::Ready(accepted) => Poll::Ready(Turn::Accepted(accepted)),
-                Poll::Pending if streams.get() != before => Poll::Ready(Turn::Count),
-                Poll::Pending => Poll::Pending,
+                _ if shared.flooded.get() => Poll::Ready(Turn::Abuse),
+                Poll::Ready(Some(Ok(_))) if before >= working_max => Poll::Ready(Turn::Abuse),
+                Poll::Ready(Some(Ok((request, respond)))) => Poll::Ready(Turn::Stream(request, respond)),
+                Poll::Ready(Some(Err(e))) if e.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
+                    w.metrics.refusals.inc(Refusal::Http2Abuse);
+                    Poll::Ready(Turn::Over)
+                }
+                Poll::Ready(_) => Poll::Ready(Turn::Over),
+                Poll::Pending if streams.running.get() != before => Poll::Ready(Turn::Count),
+                Poll::Pending => {
+                    streams.wake_when_none(cx);
+                    Poll::Pending
+                }
             }
         });
         match next.await {
             Turn::Count => {}
-            Turn::Drain => {
-                draining = true;
+            Turn::Leave => {
+                if !w.is_draining() {
+                    w.metrics.client_timeouts.inc(ClientTimeout::Idle);
+                }
+                leaving = true;
                 connection.graceful_shutdown();
             }
-            Turn::Accepted(Some(Ok((request, respond)))) => {
-                streams.set(streams.get() + 1);
+            Turn::Stream(request, respond) => {
+                streams.running.set(streams.running.get() + 1);
                 start(&w, &client, request, respond, Running(streams.clone()));
             }
-            Turn::Accepted(Some(Err(_)) | None) => return,
+            Turn::Abuse => {
+                w.metrics.refusals.inc(Refusal::Http2Abuse);
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                shared.io.deadline(DRAIN_STEP);
+                let told = poll_fn(|cx| match timer.passed() {
+                    true => Poll::Ready(()),
+                    false => connection.poll_closed(cx).map(drop),
+                });
+                return told.await;
+            }
+            Turn::Over => return,
         }
     }
 }
 
 enum Turn {
-    Accepted(Option<Result<(http::Request<RecvStream>, SendResponse<Bytes>), h2::Error>>),
-    Drain,
+    Stream(http::Request<RecvStream>, SendResponse<Bytes>),
+    /// The edge drains, or nothing has been asked for long.
+    Leave,
+    /// The client floods us.
+    Abuse,
+    /// The last stream has ended.
     Count,
+    Over,
+}
+
+/// The streams of a connection that are being answered.
+#[derive(Default)]
+struct Streams {
+    running: Cell<usize>,
+    /// Of the connection's task, which sets its idle deadline when the last stream has ended.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Streams {
+    fn wake_when_none(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
 }
 
 /// Counts a stream while it runs.
-struct Running(Rc<Cell<usize>>);
+struct Running(Rc<Streams>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let left = self.0.running.get().saturating_sub(1);
+        self.0.running.set(left);
+        if left == 0
+            && let Some(waker) = &*self.0.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -159,6 +224,10 @@ async fn stream(
         every: live.timeouts.body,
         w: &w,
     };
+    if length != BodyLength::None && scratch.request.fields.has(Known::Expect) {
+        // Told at once: over HTTP/2 a body that turns out unwanted costs a window at most (RFC 9110 §10.1.1).
+        let _ = sink.interim(100, &Fields::new()).await;
+    }
     let asked = Asked { websocket: protocol.is_some(), head_bytes: bytes };
     let tunnel = exchange::run(&w, &client, &mut scratch, asked, &mut body, &mut sink).await;
     w.give_scratch(scratch);
@@ -236,8 +305,6 @@ impl RequestBody for H2Body<'_> {
     fn length(&self) -> BodyLength {
         self.length
     }
-
-
 
     fn take_trailers(&mut self) -> Option<Box<Fields>> {
         self.trailers.take()
@@ -362,24 +429,57 @@ impl Sink for H2Sink<'_> {
     }
 
     fn close_after(&mut self) {}
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx).map(drop),
+            None => self.respond.poll_reset(cx).map(drop),
+        }
+    }
 }
 
 fn broken(e: h2::Error) -> io::Error {
     io::Error::other(e)
 }
 
-/// The connection's bytes, which the connection task and its deadline both hold.
-struct SharedIo(Rc<Io>);
+/// The connection's bytes, which the `h2` crate and the connection's task both hold.
+struct Shared {
+    io: Io,
+    floods: RefCell<Floods>,
+    flooded: Cell<bool>,
+    w: Rc<Worker>,
+}
+
+struct SharedIo(Rc<Shared>);
+
+impl SharedIo {
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n)) = written {
+            self.0.floods.borrow_mut().wrote(n);
+        }
+        written
+    }
+}
 
 impl AsyncRead for SharedIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
+        let Shared { io, floods, flooded, w } = &*self.0;
+        let before = buf.filled().len();
+        let read = io.poll_read(cx, buf);
+        let new = buf.filled().get(before..).unwrap_or(&[]);
+        if flooded.get() || !(new.is_empty() || floods.borrow_mut().read(new, w.timers.now_ms())) {
+            // Nothing more is taken in; the connection's task sees why.
+            flooded.set(true);
+            buf.set_filled(before);
+            return Poll::Pending;
+        }
+        read
     }
 }
 
 impl AsyncWrite for SharedIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, data)
+        self.wrote(self.0.io.poll_write(cx, data))
     }
 
     fn poll_write_vectored(
@@ -387,7 +487,7 @@ impl AsyncWrite for SharedIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_vectored(cx, slices)
+        self.wrote(self.0.io.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -395,10 +495,10 @@ impl AsyncWrite for SharedIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
+        self.0.io.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
+        self.0.io.poll_shutdown(cx)
     }
 }

@@ -11,6 +11,7 @@ mod cached;
 mod exchange;
 mod fetch;
 mod filling;
+mod floods;
 mod h1;
 mod h2;
 mod h2map;

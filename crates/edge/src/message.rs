@@ -4,7 +4,9 @@ use bytes::Bytes;
 use seawall_http::h1::encode::KnownSet;
 use seawall_http::{BodyLength, Fields, Known};
 use seawall_net::body::BodyFault;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
 /// A request's body, read a piece at a time.
 pub(crate) trait RequestBody {
@@ -64,4 +66,19 @@ pub(crate) trait Sink {
     fn sent(&self) -> (u64, u64);
     /// Asks that the connection not be used again after this response.
     fn close_after(&mut self);
+    /// Ready once the client no longer wants an answer, as far as its version can say so.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+}
+
+/// Runs `main` to its end, or until the client no longer wants an answer (`None`).
+pub(crate) async fn unless_gone<S: Sink, T>(sink: &mut S, main: impl Future<Output = T>) -> Option<T> {
+    let mut main = std::pin::pin!(main);
+    poll_fn(|cx| match main.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => sink.poll_gone(cx).map(|()| None),
+    })
+    .await
 }
