@@ -4,8 +4,8 @@
 //! tell: it differs by request, by hour and by release, so neither its minimum nor any fixed bound is a baseline. What
 //! can be told is a *difference*: while demand exceeds the limit, lower the limit for a moment and look whether the
 //! origin gets less done. By Little's law (requests in the system = throughput × time in the system), if throughput
-//! was `x` before and time to first byte is `w` during the trial, the origin's capacity is `x · w`: the limit is set a third
-//! above. If throughput does not fall at all, the trial's limit is still above capacity, and another trial
+//! was `x` before and time to first byte is `w` during the trial, the origin's capacity is `x · w`: the limit is set a
+//! third above. If throughput does not fall at all, the trial's limit is still above capacity, and another trial
 //! follows from there. Trials last a few dozen to a few hundred requests (more where latency varies more), are rare,
 //! and happen only while requests are being refused anyway, so a member under light load is never touched.
 //!
