@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::hash::mix;
 use crate::settings::{Ejection, Monitor};
 
 /// Time between two requests that try whether an ejected member is well again, milliseconds. Long enough that a
@@ -160,6 +161,7 @@ impl Health {
     /// Takes the right to send the next probe, if one is due, and sets the time of the one after. Exactly one of the
     /// workers that ask gets it. The first probe of each member falls at a random point of the first interval.
     pub(crate) fn claim_probe(&self, settings: &Monitor, now_ms: u64, rnd: u64) -> bool {
+        let rnd = mix(rnd); // callers' generators may be simple ones, whose lower bits repeat
         let due = self.probe.next_ms.load(Relaxed);
         if due == 0 {
             let first = now_ms.saturating_add(rnd % settings.interval_ms.max(1)).max(1);
