@@ -140,12 +140,17 @@ impl Outgoing<'_, '_> {
                 }
                 return Ok((!out.is_empty()).then(|| out.into()));
             };
-            if let Some(total) = &mut self.facts.uncompressed {
-                *total += piece.len() as u64;
+            // All that has arrived is encoded together. Bytes of framing may be left of it, so only trying tells.
+            let mut arrived = Some(piece);
+            while let Some(piece) = arrived {
+                if let Some(total) = &mut self.facts.uncompressed {
+                    *total += piece.len() as u64;
+                }
+                encoder.write(&piece, &mut out).map_err(fault)?;
+                arrived = self.source.ready()?;
             }
-            encoder.write(&piece, &mut out).map_err(fault)?;
             // Whatever the client could use already is not held back.
-            if !self.source.has_more() && !self.source.is_done() {
+            if !self.source.is_done() {
                 encoder.flush(&mut out).map_err(fault)?;
             }
             if !out.is_empty() {

@@ -13,7 +13,9 @@ use seawall_http::{BodyLength, Fields, Known, Method, ResponseHead};
 use seawall_httpcache as httpcache;
 use seawall_httpcache::{Answer, CacheStatus as Told, Stored};
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Longest body compressed whole and kept compressed, in bytes: a few milliseconds of a worker at most. Longer ones
 /// are compressed on the way out, a piece at a time.
@@ -272,7 +274,21 @@ impl Out<'_, '_> {
         let mut pieces = Pieces::new(self.x, self.q, held, None);
         let reply = self.reply(fields, added, BodyLength::Chunked, facts);
         sink.head(&reply, Bytes::new(), false).await?;
-        while let Some(piece) = pieces.next().await? {
+        loop {
+            let mut next = std::pin::pin!(pieces.next());
+            let piece = match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+                Poll::Ready(piece) => piece,
+                // A fill that waits for its origin: what the client could use already is not held back.
+                Poll::Pending => {
+                    let mut out = Vec::new();
+                    encoder.flush(&mut out).map_err(|_| Fail::Broken)?;
+                    if !out.is_empty() {
+                        sink.data(out.into()).await?;
+                    }
+                    next.await
+                }
+            };
+            let Some(piece) = piece? else { break };
             let mut out = Vec::new();
             encoder.write(&piece, &mut out).map_err(|_| Fail::Broken)?;
             sink.data(out.into()).await?;
