@@ -21,9 +21,11 @@ function spark(name, keep = 60) {
   return (ms) => {
     figures.push(ms);
     if (figures.length > keep) figures.shift();
-    const top = Math.max(...figures, 1);
-    line.setAttribute("points", figures.map((f, i) => `${(i * 240) / (keep - 1)},${38 - (f / top) * 34}`).join(" "));
     const middle = [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)];
+    // One slow answer (the first, say, with its handshake) is cut off rather than press all others flat.
+    const top = Math.max(Math.min(Math.max(...figures), middle * 4), 1);
+    const height = (f) => 38 - Math.min(f / top, 1) * 34;
+    line.setAttribute("points", figures.map((f, i) => `${(i * 240) / (keep - 1)},${height(f)}`).join(" "));
     const place = out(name);
     place.textContent = `${milliseconds(ms)} ms `;
     const small = document.createElement("small");

@@ -211,7 +211,7 @@ fn is_from_edge(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("cf-")
         || name.starts_with("x-forwarded-")
-        || matches!(&*name, "cdn-loop" | "x-real-ip" | "via")
+        || matches!(&*name, "cdn-loop" | "surrogate-capability" | "x-real-ip" | "via")
 }
 
 fn clock(now: u64) -> String {

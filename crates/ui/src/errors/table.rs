@@ -309,7 +309,7 @@ pub const ENTRIES: &[Entry] = &[
         happened: "The edge reached the origin of this site, but what came back was empty, broken off, or no valid HTTP response.",
         visitor: RETRY,
         owner: &[
-            "Look for crashes in the origin's error log at the time below.",
+            "Look for crashes in the origin's error log at the time above.",
             "Check the size of the response's header fields: too many or too large cookies are a common cause.",
             "Check that the port speaks HTTP, and that HTTP/2 works if the origin offers it.",
             LET_THROUGH,
