@@ -14,7 +14,7 @@ use crate::upstream::{ConnectTimes, OriginFault};
 use crate::worker::{LiveRef, Worker};
 use seawall_http::{Fields, Known, Method, RequestHead, ResponseHead};
 use seawall_net::tls::server::TlsInfo;
-use seawall_telemetry::names::CacheStatus;
+use seawall_telemetry::names::{CacheStatus, ClientTimeout, Refusal};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -62,6 +62,14 @@ pub(crate) struct Scratch {
     pub ray: String,
 }
 
+impl Scratch {
+    /// Forgets the request before; the memory stays.
+    pub(crate) fn clear(&mut self) {
+        self.request.clear();
+        self.response.clear();
+    }
+}
+
 /// What is found out about a request on its way, for the log.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
@@ -102,6 +110,8 @@ pub(crate) enum Fail {
     Origin(OriginFault),
     /// The client is to blame and an answer is still worth trying.
     Upload(UploadFault),
+    /// The client did not take the response in time.
+    Slow,
     /// The client went away, or what was begun cannot be ended: close.
     Broken,
 }
@@ -113,8 +123,8 @@ impl Fail {
 }
 
 impl From<io::Error> for Fail {
-    fn from(_: io::Error) -> Fail {
-        Fail::Broken
+    fn from(fault: io::Error) -> Fail {
+        if fault.kind() == io::ErrorKind::TimedOut { Fail::Slow } else { Fail::Broken }
     }
 }
 
@@ -156,7 +166,7 @@ pub(crate) async fn run<B: RequestBody, S: Sink>(
     let tunnel = match result {
         Ok(tunnel) => tunnel,
         Err(fail) => {
-            fail_kindly(w, &live, client, scratch, fail, sink, &mut facts).await;
+            Box::pin(fail_kindly(w, &live, client, scratch, fail, sink, &mut facts)).await;
             None
         }
     };
@@ -180,8 +190,17 @@ pub(crate) async fn refuse<S: Sink>(
     w.metrics.in_flight.inc();
     let fail = match fault {
         HeadFault::Gone => Fail::Broken,
-        HeadFault::Slow => Fail::page(408, "the request head did not arrive in time"),
-        HeadFault::Fault(fault) => Fail::page(fault.status(), fault.to_string()),
+        HeadFault::Slow => {
+            w.metrics.client_timeouts.inc(ClientTimeout::Header);
+            Fail::page(408, "the request head did not arrive in time")
+        }
+        HeadFault::Fault(fault) => {
+            w.metrics.refusals.inc(match fault.status() {
+                414 | 431 => Refusal::HeadTooLarge,
+                _ => Refusal::BadRequest,
+            });
+            Fail::page(fault.status(), fault.to_string())
+        }
     };
     fail_kindly(w, &live, client, scratch, fail, sink, &mut facts).await;
     record::write(w, &live, client, scratch, &facts, sink.sent());
@@ -202,7 +221,7 @@ async fn serve<B: RequestBody, S: Sink>(
     facts.address = Some(address);
     let request = &mut scratch.request;
     if request.target.starts_with(b"/cdn-cgi/") {
-        trace::answer(w, live, client, address, scratch, sink, facts).await?;
+        Box::pin(trace::answer(w, live, client, address, scratch, sink, facts)).await?;
         return Ok(None);
     }
     let index = live.find(request.host()).ok_or_else(|| unknown_host(request.host()))?;
@@ -215,7 +234,7 @@ async fn serve<B: RequestBody, S: Sink>(
         return Err(Fail::page(421, "this connection was made for another host"));
     }
     if !https && zone.doc.always_https {
-        respond::to_https(w, live, scratch, sink, facts).await?;
+        Box::pin(respond::to_https(w, live, scratch, sink, facts)).await?;
         return Ok(None);
     }
     check_loop(&request.fields)?;
@@ -235,7 +254,7 @@ async fn serve<B: RequestBody, S: Sink>(
         if !zone.doc.websockets {
             return Err(Fail::page(403, "WebSockets are turned off for this zone"));
         }
-        return fetch::websocket(&x, request, response, added, sink, facts).await;
+        return Box::pin(fetch::websocket(&x, request, response, added, sink, facts)).await;
     }
     if matches!(request.method, Method::Get | Method::Head)
         && route.cache.mode != seawall_httpcache::Mode::Off
@@ -330,12 +349,17 @@ async fn fail_kindly<S: Sink>(
         Fail::Origin(fault) => (fault.code(), fault.to_string(), None),
         Fail::Upload(UploadFault::TooLarge) => (413, "the request body is larger than allowed".into(), None),
         Fail::Upload(UploadFault::Body(fault)) if fault.is_timeout() => {
+            w.metrics.client_timeouts.inc(ClientTimeout::Body);
             (408, "the request body did not arrive in time".into(), None)
         }
         Fail::Upload(UploadFault::Body(seawall_net::body::BodyFault::Framing(fault))) => {
+            w.metrics.refusals.inc(Refusal::BadRequest);
             (fault.status(), fault.to_string(), None)
         }
-        Fail::Upload(_) | Fail::Broken => {
+        Fail::Upload(_) | Fail::Broken | Fail::Slow => {
+            if matches!(fail, Fail::Slow) {
+                w.metrics.client_timeouts.inc(ClientTimeout::Write);
+            }
             sink.close_after();
             return;
         }

@@ -14,8 +14,11 @@ use seawall_http::h1::parse_response;
 use seawall_http::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, hop};
 use seawall_model as model;
 use seawall_net::body::BodyReader;
+use seawall_telemetry::OriginSlot;
+use seawall_telemetry::names as telemetry;
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Fields of the client's request that are ours to say.
@@ -34,6 +37,9 @@ const OURS: KnownSet = KnownSet::of(&[
     Known::ProxyAuthorization,
 ])
 .and(hop::HOP);
+
+/// How long a request waits in turn for a place at an origin.
+const MAX_WAIT: Duration = Duration::from_millis(balance::MAX_WAIT_MS);
 
 /// Interim responses an origin may send before the final one.
 const INTERIM_MAX: usize = 16;
@@ -73,6 +79,7 @@ impl Fetched<'_> {
         if let Some(pool) = x.zone.pools.get(self.pool)
             && let Some(origin) = pool.origins.get(self.member)
         {
+            broke_off(x.w, origin, &self.source);
             self.source.give_back(x.w, origin, pool.doc.timeouts.idle, whole);
         }
         if let Some(ticket) = self.ticket {
@@ -101,11 +108,20 @@ impl Detached {
         if let Some(pool) = zone.pools.get(self.pool)
             && let Some(origin) = pool.origins.get(self.member)
         {
+            broke_off(w, origin, &self.source);
             self.source.give_back(w, origin, pool.doc.timeouts.idle, whole);
         }
         if let Some(ticket) = self.ticket {
             w.process.note(ticket.finish(w.pool_ms(), outcome));
         }
+    }
+}
+
+/// Counts a body that broke off; its head was counted as an answer.
+fn broke_off(w: &Worker, origin: &Origin, source: &Source) {
+    if source.failed() {
+        w.metrics.origin_faults.inc(telemetry::OriginFault::Broken);
+        w.metrics.origin(origin.slot).faults.inc();
     }
 }
 
@@ -126,8 +142,15 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
     let mut tried = 0u64;
     let mut fresh = false;
     let mut retries = None;
+    let mut before: Option<OriginFault> = None;
     loop {
-        let (at, pool, member, mut ticket, affinity) = choose(x, request, tried)?;
+        let chosen = match (place(x, request, tried).await, before.take()) {
+            (Ok(chosen), _) => chosen,
+            // What went wrong says more than that there is nobody else to ask.
+            (Err(_), Some(fault)) => return Err(fault.into()),
+            (Err(fail), None) => return Err(fail),
+        };
+        let Chosen { at, pool, member, mut ticket, affinity } = chosen;
         let origin = pool.origins.get(member).ok_or(Fail::Broken)?;
         let retries_left = *retries.get_or_insert(pool.doc.retries);
         begin(x, facts, at, member);
@@ -137,7 +160,7 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
         let fault = match attempt.await {
             Ok((source, upload)) => {
                 let (now, status) = (x.w.pool_ms(), response.status);
-                let elapsed_us = facts.origin.as_ref().and_then(|o| o.first_byte_us).unwrap_or(0);
+                let elapsed_us = answered(x, origin, facts);
                 ticket.first_byte(now, elapsed_us, status);
                 added.clear();
                 return Ok(Fetched { source, upload, ticket: Some(ticket), pool: at, member, affinity });
@@ -145,17 +168,22 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
             Err(Attempt::Client(fail)) => return Err(fail),
             Err(Attempt::Origin(fault)) => fault,
         };
+        x.w.metrics.origin_failed(origin.slot, fault.kind());
         x.w.process.note(ticket.finish(x.w.pool_ms(), fault.outcome()));
         let reused = facts.origin.as_ref().is_some_and(|o| o.reused);
         // An idle connection that turned out closed says nothing about the origin: once more, on a new one.
-        let idle_race = reused && !fresh && matches!(fault, OriginFault::Closed | OriginFault::Broken(_));
+        let idle_race = reused
+            && !fresh
+            && matches!(fault, OriginFault::Closed | OriginFault::Broken(_) | OriginFault::H2(_));
         let safe = fault.is_before_request() || request.method.is_idempotent();
-        if body.is_none()
-            || !safe
-            || !(idle_race || (retries_left > 0 && pool.balance.may_retry(x.w.pool_ms())))
-        {
+        if body.is_none() || !safe || (!idle_race && retries_left == 0) {
             return Err(fault.into());
         }
+        if !idle_race && !pool.balance.may_retry(x.w.pool_ms()) {
+            x.w.metrics.retries_refused.inc();
+            return Err(fault.into());
+        }
+        x.w.metrics.retries.inc();
         if !idle_race {
             retries = Some(retries_left - 1);
             if pool.origins.len() > 1 {
@@ -163,6 +191,7 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
             }
         }
         fresh = true;
+        before = Some(fault);
     }
 }
 
@@ -175,21 +204,75 @@ pub(crate) async fn websocket<S: Sink>(
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<Option<Tunnel>, Fail> {
-    let (at, pool, member, mut ticket, _) = choose(x, request, 0)?;
+    let Chosen { at, pool, member, mut ticket, .. } = place(x, request, 0).await?;
     let origin = pool.origins.get(member).ok_or(Fail::Broken)?;
     begin(x, facts, at, member);
     let opened = tunnel::open(x, pool, origin, member, request, response, added, facts).await;
     match opened {
         Ok(connection) => {
-            let elapsed_us = facts.origin.as_ref().and_then(|o| o.first_byte_us).unwrap_or(0);
+            let elapsed_us = answered(x, origin, facts);
             ticket.first_byte(x.w.pool_ms(), elapsed_us, response.status);
             tunnel::accept(x, request, response, added, connection, ticket, sink, facts).await
         }
         Err(fault) => {
+            x.w.metrics.origin_failed(origin.slot, fault.kind());
             x.w.process.note(ticket.finish(x.w.pool_ms(), fault.outcome()));
             Err(fault.into())
         }
     }
+}
+
+/// Counts an attempt that gave a response; answers its time to first byte in microseconds.
+fn answered(x: &Exchange<'_>, origin: &Origin, facts: &Facts) -> u64 {
+    let Some(o) = &facts.origin else { return 0 };
+    let elapsed_us = o.first_byte_us.unwrap_or(0);
+    x.w.metrics.origin_answered(origin.slot, o.status, o.reused, elapsed_us);
+    elapsed_us
+}
+
+/// An origin with a place for the request.
+struct Chosen<'x> {
+    /// Position of the pool.
+    at: usize,
+    pool: &'x Pool,
+    member: usize,
+    ticket: Ticket,
+    affinity: bool,
+}
+
+/// Why no origin has a place.
+struct Nowhere<'x> {
+    /// The first that could take it if it had a place.
+    full: Option<(usize, &'x Pool, usize)>,
+    refused: Option<balance::Refused>,
+}
+
+/// Picks an origin and takes a place at it. Where all are at their limits, waits a moment in turn.
+async fn place<'x>(x: &Exchange<'x>, request: &RequestHead, tried: u64) -> Result<Chosen<'x>, Fail> {
+    let nowhere = match choose(x, request, tried)? {
+        Ok(chosen) => return Ok(chosen),
+        Err(nowhere) => nowhere,
+    };
+    let mut refused = nowhere.refused;
+    if let Some((at, pool, member)) = nowhere.full {
+        match pool.balance.wait(member) {
+            Ok(mut waiting) => {
+                let turn = std::future::poll_fn(|cx| waiting.poll(cx.waker(), x.w.pool_ms()));
+                let timer = x.w.timers.timer();
+                if let Some(Ok(ticket)) = timer.limit(MAX_WAIT, turn).await {
+                    return Ok(Chosen { at, pool, member, ticket, affinity: false });
+                }
+            }
+            Err(full) => refused = Some(full),
+        }
+        let slot = pool.origins.get(member).map_or(OriginSlot::OTHER, |o| o.slot);
+        x.w.metrics.origin_failed(slot, telemetry::OriginFault::Overload);
+    }
+    let detail = match &refused {
+        Some(full) => format!("the origin is at its limit ({})", full.why.name()),
+        None => "no origin is available".to_owned(),
+    };
+    Err(Fail::Page { code: 503, detail, retry_after_s: Some(refused.map_or(5, |r| r.retry_after_s)) })
 }
 
 /// Picks an origin and takes a place at it, going on to fallback pools as long as none can take the request.
@@ -197,12 +280,12 @@ fn choose<'x>(
     x: &Exchange<'x>,
     request: &RequestHead,
     tried: u64,
-) -> Result<(usize, &'x Pool, usize, Ticket, bool), Fail> {
+) -> Result<Result<Chosen<'x>, Nowhere<'x>>, Fail> {
     let first = x.route.pool;
     let home = x.zone.pools.get(first).ok_or(Fail::Broken)?;
     let now_ms = x.w.pool_ms();
     let order = std::iter::once(first).chain(home.fallback.iter().copied());
-    let mut refused = None;
+    let mut nowhere = Nowhere { full: None, refused: None };
     for (n, at) in order.enumerate() {
         let Some(pool) = x.zone.pools.get(at) else { continue };
         let input = PickInput {
@@ -217,22 +300,24 @@ fn choose<'x>(
         let pick = if last { pool.balance.pick(&input) } else { pool.balance.pick_live(&input) };
         let Some(pick) = pick else { continue };
         match pool.balance.begin(pick.member, now_ms) {
-            Ok(ticket) => return Ok((at, pool, pick.member, ticket, pick.set_affinity)),
+            Ok(ticket) => {
+                return Ok(Ok(Chosen { at, pool, member: pick.member, ticket, affinity: pick.set_affinity }));
+            }
             Err(full) => {
                 let other = elsewhere(pool, &input, pick.member);
                 match other.map(|m| (m, pool.balance.begin(m, now_ms))) {
-                    Some((member, Ok(ticket))) => return Ok((at, pool, member, ticket, false)),
-                    _ => refused = Some(full),
+                    Some((member, Ok(ticket))) => {
+                        return Ok(Ok(Chosen { at, pool, member, ticket, affinity: false }));
+                    }
+                    _ => {
+                        nowhere.full.get_or_insert((at, pool, pick.member));
+                        nowhere.refused = Some(full);
+                    }
                 }
             }
         }
     }
-    // Everything was excluded or down: the home pool's least bad one.
-    let detail = match &refused {
-        Some(full) => format!("the origin is at its limit ({})", full.why.name()),
-        None => "no origin is available".to_owned(),
-    };
-    Err(Fail::Page { code: 503, detail, retry_after_s: Some(refused.map_or(5, |r| r.retry_after_s)) })
+    Ok(Err(nowhere))
 }
 
 /// Another member than the one that is full.
@@ -277,7 +362,7 @@ async fn attempt<'b, B: RequestBody, S: Sink>(
     let timeouts = &pool.doc.timeouts;
     let upstreams = &x.w.upstreams;
     let (connection, times) =
-        upstreams.connect(x.w, origin, &pool.balance, member, timeouts.connect, fresh).await?;
+        upstreams.connect(x.w, origin, &pool.balance, member, timeouts, fresh, true).await?;
     if let Some(o) = facts.origin.as_mut() {
         o.connect = times;
         (o.peer, o.reused) = match &connection {
@@ -313,21 +398,23 @@ async fn attempt<'b, B: RequestBody, S: Sink>(
             c.io.deadline_between(timeouts.between_bytes);
             (Source::h1(c, reader, keep), upload)
         }
-        Connection::H2 { send, .. } => {
+        Connection::H2 { send, lease, .. } => {
             let head = h2map::request(x, origin, request, fields, added, length);
             let (answer, stream) = h2map::send(send, head, length == BodyLength::None)?;
+            let timer = Rc::new(x.w.timers.timer());
+            timer.set(limit);
             let mut upload = match length {
                 BodyLength::None => None,
-                _ => body.take().map(|b| upload::to_h2(b, stream)),
+                _ => body.take().map(|b| upload::to_h2(b, stream, timer.clone(), limit)),
             };
-            let timer = x.w.timers.timer();
-            let head = timer.limit(limit, answer);
+            let head = unless_gone(sink, timer.until_passed(answer));
             let recv = match upload::beside(&mut upload, head).await {
-                Ok(Some(answer)) => h2map::response(answer.map_err(OriginFault::H2)?, response)?,
-                Ok(None) => return Err(OriginFault::ResponseTimeout(limit).into()),
+                Ok(Some(Some(answer))) => h2map::response(answer.map_err(OriginFault::H2)?, response)?,
+                Ok(Some(None)) => return Err(OriginFault::ResponseTimeout(limit).into()),
+                Ok(None) => return Err(Attempt::Client(Fail::Broken)),
                 Err(fault) => return Err(Attempt::Client(Fail::Upload(fault))),
             };
-            (Source::h2(recv, timer, timeouts.between_bytes), upload)
+            (Source::h2(recv, x.w.timers.timer(), timeouts.between_bytes, lease), upload)
         }
     };
     if let Some(o) = facts.origin.as_mut() {

@@ -38,14 +38,7 @@ pub(crate) struct Floods {
 
 impl Floods {
     pub(crate) fn new(now_ms: u64) -> Floods {
-        Floods {
-            header: [0; 9],
-            have: 0,
-            skip: PREFACE,
-            points: POINTS_MAX,
-            bytes: 0,
-            refilled_ms: now_ms,
-        }
+        Floods { header: [0; 9], have: 0, skip: PREFACE, points: POINTS_MAX, bytes: 0, refilled_ms: now_ms }
     }
 
     /// Bytes the client sent. `false` once it has sent too much of nothing.
@@ -134,7 +127,9 @@ mod tests {
 
     #[test]
     fn frames_without_content_run_out_of_points() {
-        for (kind, length, most) in [(6, 8, 1000), (4, 0, 1000), (2, 5, 1000), (0, 0, 1000), (3, 4, 200), (99, 1, 1000)] {
+        for (kind, length, most) in
+            [(6, 8, 1000), (4, 0, 1000), (2, 5, 1000), (0, 0, 1000), (3, 4, 200), (99, 1, 1000)]
+        {
             let mut floods = opened();
             let sent = (0..2000).take_while(|_| floods.read(&frame(kind, length), 0)).count();
             assert_eq!(sent, most, "frame type {kind}");

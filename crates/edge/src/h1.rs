@@ -9,6 +9,7 @@ use seawall_http::h1::{Limits, encode, parse_request};
 use seawall_http::{BodyLength, Fault, Fields, Version};
 use seawall_net::body::{BodyFault, BodyReader};
 use seawall_net::io::Io;
+use seawall_telemetry::names::ClientTimeout;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -31,13 +32,20 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
         if ahead.is_empty() {
             let timeouts = &w.live().timeouts;
             io.deadline(if requests == 0 { timeouts.header } else { timeouts.idle });
-            io.timer().idle(true);
+            // A drain ends what waits for another request. A first one may be on its way already and is answered.
+            io.timer().idle(requests > 0);
             if w.is_draining() && requests > 0 {
                 break false;
             }
             let ready = io.readable().await;
             io.timer().idle(false);
-            if ready.is_err() {
+            if let Err(e) = ready {
+                if e.kind() == io::ErrorKind::TimedOut && !w.is_draining() {
+                    w.metrics.client_timeouts.inc(match requests {
+                        0 => ClientTimeout::Header,
+                        _ => ClientTimeout::Idle,
+                    });
+                }
                 break false;
             }
         }
@@ -56,6 +64,8 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
 async fn request(w: &Rc<Worker>, io: &Io, client: &Rc<Client>, ahead: &mut BytesMut, nth: u32) -> After {
     let mut buf = if ahead.is_empty() { w.buffers.read() } else { std::mem::take(ahead) };
     let mut scratch = w.scratch();
+    // What a head leaves unsaid must not be what another client said before.
+    scratch.clear();
     let live = w.live();
     let mut scanned = 0;
     let mut timed = false;
@@ -211,8 +221,6 @@ impl RequestBody for H1Body<'_> {
     fn length(&self) -> BodyLength {
         self.length
     }
-
-
 
     fn take_trailers(&mut self) -> Option<Box<Fields>> {
         self.reader.take_trailers()

@@ -193,6 +193,7 @@ async fn stream(
 ) {
     let (parts, recv) = request.into_parts();
     let mut scratch = w.scratch();
+    scratch.clear();
     let live = w.live();
     let taken = h2map::take_request(&parts, &mut scratch.request);
     let bytes = scratch.request.fields.heap_size().min(4096) as u64;

@@ -71,6 +71,8 @@ pub(crate) struct Origin {
     pub doc: model::Origin,
     pub address: Name,
     pub tls: Option<OriginTls>,
+    /// The same without HTTP/2, for WebSockets.
+    pub tls_http1: Option<OriginTls>,
     /// Host to send instead of the client's.
     pub host: Option<Box<[u8]>>,
 }
@@ -209,12 +211,19 @@ impl Compiler<'_> {
         ids: &mut OriginIds,
     ) -> Result<Origin, CompileError> {
         let fault = |source| CompileError::Tls { origin: doc.name.clone(), source };
-        let tls = self.configs.lock().origin(doc).map_err(fault)?;
+        let mut configs = self.configs.lock();
+        let tls = configs.origin(doc).map_err(fault)?;
+        let tls_http1 = match doc.http2 {
+            true => configs.origin(&model::Origin { http2: false, ..doc.clone() }).map_err(fault)?,
+            false => tls.clone(),
+        };
+        drop(configs);
         Ok(Origin {
             id: ids.id(doc),
             slot: (self.origin_slot)(&zone.name, &pool.name, &doc.name),
             address: self.resolver.name(&doc.url.host),
             tls,
+            tls_http1,
             host: doc.host.as_ref().map(|h| h.as_bytes().into()),
             doc: doc.clone(),
         })

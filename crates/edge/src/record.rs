@@ -62,12 +62,6 @@ pub(crate) fn write(
     };
     w.metrics.in_flight.dec();
     w.metrics.observe(&record);
-    if let Some(o) = &record.origin {
-        match o.first_byte_us {
-            Some(us) => w.metrics.origin_answered(o.slot, o.status, o.reused, us),
-            None => w.metrics.origin(o.slot).faults.inc(),
-        }
-    }
     w.log.borrow_mut().record(&record);
 }
 

@@ -1,7 +1,7 @@
 //! Where the body of a response comes from.
 
 use crate::live::Origin;
-use crate::upstream::{H1Origin, OriginFault};
+use crate::upstream::{H1Origin, Lease, OriginFault};
 use crate::worker::Worker;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -19,7 +19,7 @@ pub(crate) struct Source {
 
 enum From {
     H1 { connection: Box<H1Origin>, reader: BodyReader, keep: bool },
-    H2 { recv: Box<RecvStream>, timer: Timer, between: Duration, done: bool },
+    H2 { recv: Box<RecvStream>, timer: Timer, between: Duration, done: bool, _lease: Lease },
 }
 
 impl Source {
@@ -27,9 +27,10 @@ impl Source {
         Source { from: From::H1 { connection, reader, keep }, read: 0, failed: false }
     }
 
-    pub(crate) fn h2(recv: RecvStream, timer: Timer, between: Duration) -> Source {
+    pub(crate) fn h2(recv: RecvStream, timer: Timer, between: Duration, lease: Lease) -> Source {
         let done = recv.is_end_stream();
-        Source { from: From::H2 { recv: Box::new(recv), timer, between, done }, read: 0, failed: false }
+        let from = From::H2 { recv: Box::new(recv), timer, between, done, _lease: lease };
+        Source { from, read: 0, failed: false }
     }
 
     /// A piece that is here already, without waiting.
@@ -62,7 +63,7 @@ impl Source {
                 let H1Origin { io, buf, .. } = &mut **connection;
                 reader.next(io, buf).await.map_err(OriginFault::Body)
             }
-            From::H2 { recv, timer, between, done } => {
+            From::H2 { recv, timer, between, done, .. } => {
                 let data = timer.limit(*between, recv.data()).await;
                 match data {
                     None => Err(OriginFault::ResponseTimeout(*between)),

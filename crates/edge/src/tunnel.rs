@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use seawall_balance::{Outcome, Ticket};
-use seawall_http::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Version};
+use seawall_http::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Version, framing};
 use seawall_net::body::{BodyReader, READ_SMALL};
 use seawall_net::io::Io;
 use std::rc::Rc;
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// A tunnel in which nothing moves for this long is closed. Longer than the pings of any WebSocket library.
 const QUIET: Duration = Duration::from_secs(600);
+/// How long the other side has to end a tunnel that one side has ended.
+const CLOSING: Duration = Duration::from_secs(30);
 /// Appended to the key of a handshake before hashing (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -51,9 +53,9 @@ pub(crate) async fn open(
 ) -> Result<Opened, OriginFault> {
     let timeouts = &pool.doc.timeouts;
     let limit = x.route.doc.timeout_response.unwrap_or(timeouts.response);
-    let opened = x.w.upstreams.connect(x.w, origin, &pool.balance, member, timeouts.connect, true).await?;
+    let opened = x.w.upstreams.connect(x.w, origin, &pool.balance, member, timeouts, true, false).await?;
     let (Connection::H1(mut connection), times) = opened else {
-        // An origin that speaks only HTTP/2 would need extended CONNECT of its own, which few offer.
+        // HTTP/1 was all that was offered.
         return Err(OriginFault::WebSocket);
     };
     if let Some(o) = facts.origin.as_mut() {
@@ -134,8 +136,8 @@ pub(crate) async fn accept<S: Sink>(
         fields: &response.fields,
         leave_out,
         added,
-        length: if switched { BodyLength::None } else { BodyLength::UntilClose },
-        told_length: None,
+        length: if switched || body.is_done() { BodyLength::None } else { BodyLength::UntilClose },
+        told_length: (!switched && body.is_done() && !framing::bodiless(Method::Get, status)).then_some(0),
     };
     facts.status = status;
     facts.first_byte_ns = Some(x.w.now_ns());
@@ -145,7 +147,7 @@ pub(crate) async fn accept<S: Sink>(
         return Ok(Some(Tunnel { connection, ticket }));
     }
     sink.close_after();
-    sink.head(&reply, Bytes::new(), false).await?;
+    sink.head(&reply, Bytes::new(), body.is_done()).await?;
     let mut source = Source::h1(connection, body, false);
     while let Some(piece) = source.next().await? {
         sink.data(piece).await?;
@@ -185,13 +187,20 @@ impl Tunnel {
                     return;
                 }
             }
+            // The client has ended its side or gone; the origin has a moment to end its own.
             let _ = origin.shutdown().await;
+            origin.deadline(CLOSING);
         };
+        let timer = w.timers.timer();
         let down = async {
             let mut buf = std::mem::take(buf);
             loop {
-                if !buf.is_empty() && upload::send_all(&mut send, buf.split().freeze()).await.is_err() {
-                    return;
+                if !buf.is_empty() {
+                    let sent = timer.limit(QUIET, upload::send_all(&mut send, buf.split().freeze())).await;
+                    if !matches!(sent, Some(Ok(()))) {
+                        send.send_reset(h2::Reason::CANCEL);
+                        return;
+                    }
                 }
                 buf.reserve(READ_SMALL);
                 if !matches!(origin.read(&mut buf).await, Ok(1..)) {
@@ -200,7 +209,13 @@ impl Tunnel {
                 }
             }
         };
-        futures_util::future::join(up, down).await;
+        // Once the origin has ended there is nobody left to talk to.
+        let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+        if let futures_util::future::Either::Left(((), down)) =
+            futures_util::future::select(up.as_mut(), down.as_mut()).await
+        {
+            down.await;
+        }
         w.process.note(ticket.finish(w.pool_ms(), Outcome::Ok));
     }
 }
@@ -218,6 +233,7 @@ async fn pump(from: &Io, to: &Io, mut buf: BytesMut) {
         match from.read(&mut buf).await {
             Ok(0) => {
                 let _ = to.shutdown().await;
+                to.deadline(CLOSING);
                 return;
             }
             Ok(_) => {}

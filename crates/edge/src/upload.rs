@@ -5,6 +5,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use seawall_http::h1::encode;
 use seawall_http::{BodyLength, Fields};
+use seawall_net::deadline::Timer;
 use seawall_net::io::Io;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -50,11 +51,16 @@ pub(crate) fn to_h1<'b, B: RequestBody>(
         let mut out = Vec::new();
         let chunked = length == BodyLength::Chunked;
         loop {
-            // Waiting for the client is not waiting for the origin.
-            io.timer().clear();
-            let piece = body.next().await?;
-            io.deadline(response_limit);
+            // Waiting for the client is not waiting for the origin. Once the response has begun, its own deadline rules.
+            if !io.has_deadline_between() {
+                io.timer().clear();
+            }
+            let piece = body.next().await.inspect_err(|_| io.spoil())?;
+            if !io.has_deadline_between() {
+                io.deadline(response_limit);
+            }
             out.clear();
+            let last = piece.is_none();
             let wrote = match piece {
                 Some(piece) if chunked => {
                     encode::chunk_size(&mut out, piece.len());
@@ -64,25 +70,46 @@ pub(crate) fn to_h1<'b, B: RequestBody>(
                 None if chunked => {
                     let trailers = body.take_trailers();
                     encode::last_chunk(&mut out, trailers.as_deref());
-                    let ended = io.write_all(&out).await;
-                    if ended.is_ok() { io.flush().await } else { ended }.ok();
-                    return Ok(());
+                    io.write_all(&out).await
                 }
                 None => return Ok(()),
             };
             if wrote.is_err() || io.flush().await.is_err() {
+                // The origin does not read on. Its response says why, and is the last one on this connection.
+                io.spoil();
+                return Ok(());
+            }
+            if last {
                 return Ok(());
             }
         }
     })
 }
 
-/// Sends a body over HTTP/2.
-pub(crate) fn to_h2<'b, B: RequestBody>(body: &'b mut B, mut stream: SendStream<Bytes>) -> Upload<'b> {
+/// Sends a body over HTTP/2. `response` is the deadline of the response's head, which does not run while the client is
+/// waited for.
+pub(crate) fn to_h2<'b, B: RequestBody>(
+    body: &'b mut B,
+    mut stream: SendStream<Bytes>,
+    response: Rc<Timer>,
+    response_limit: Duration,
+) -> Upload<'b> {
     Box::pin(async move {
-        while let Some(piece) = body.next().await? {
-            if send_all(&mut stream, piece).await.is_err() {
-                return Ok(());
+        loop {
+            response.clear();
+            let piece = body.next().await;
+            response.set(response_limit);
+            match piece {
+                Ok(Some(piece)) => {
+                    if send_all(&mut stream, piece).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => break,
+                Err(fault) => {
+                    stream.send_reset(h2::Reason::CANCEL);
+                    return Err(fault);
+                }
             }
         }
         // The origin may have closed the stream; its response tells.

@@ -8,12 +8,14 @@ use seawall_balance as balance;
 use seawall_http::Fault;
 use seawall_net::body::BodyFault;
 use seawall_net::io::{Io, Stream};
-use seawall_net::tls::client::OriginTlsError;
-use std::cell::RefCell;
+use seawall_net::tls::client::{OriginTls, OriginTlsError};
+use seawall_telemetry::OriginSlot;
+use seawall_telemetry::names as telemetry;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -89,6 +91,22 @@ impl OriginFault {
         }
     }
 
+    /// The word it is counted under.
+    pub(crate) fn kind(&self) -> telemetry::OriginFault {
+        use telemetry::OriginFault as Kind;
+        match self {
+            OriginFault::Dns(_) => Kind::Resolve,
+            OriginFault::Refused(_) | OriginFault::Unreachable(_) | OriginFault::Local(_) => Kind::Connect,
+            OriginFault::ConnectTimeout(_) => Kind::ConnectTimeout,
+            OriginFault::Tls(_) => Kind::Tls,
+            OriginFault::ResponseTimeout(_) => Kind::ResponseTimeout,
+            OriginFault::Malformed(_) | OriginFault::WebSocket => Kind::Malformed,
+            OriginFault::Closed | OriginFault::Broken(_) | OriginFault::Body(_) | OriginFault::H2(_) => {
+                Kind::Broken
+            }
+        }
+    }
+
     /// Whether the request certainly did not reach the origin's application, so that any method may be sent again.
     pub(crate) fn is_before_request(&self) -> bool {
         matches!(
@@ -99,7 +117,7 @@ impl OriginFault {
                 | OriginFault::Unreachable(_)
                 | OriginFault::Local(_)
                 | OriginFault::Tls(_)
-        )
+        ) || matches!(self, OriginFault::H2(e) if e.reason() == Some(h2::Reason::REFUSED_STREAM))
     }
 }
 
@@ -111,14 +129,51 @@ pub(crate) struct H1Origin {
     pub peer: SocketAddr,
     /// Whether it served a request before.
     pub reused: bool,
-    /// Counts it against the origin's limit.
-    counted: balance::Connection,
+    counted: Counted,
 }
 
 /// A connection an exchange may use.
 pub(crate) enum Connection {
     H1(Box<H1Origin>),
-    H2 { send: SendRequest<Bytes>, peer: SocketAddr, reused: bool },
+    H2 { send: SendRequest<Bytes>, peer: SocketAddr, reused: bool, lease: Lease },
+}
+
+/// Counts a connection against the origin's limit and in the metrics while it is open.
+struct Counted {
+    connection: balance::Connection,
+    slot: OriginSlot,
+    w: Weak<Worker>,
+}
+
+impl Counted {
+    fn new(w: &Rc<Worker>, slot: OriginSlot, connection: balance::Connection) -> Counted {
+        w.metrics.origin_connected(slot);
+        Counted { connection, slot, w: Rc::downgrade(w) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(w) = self.w.upgrade() {
+            w.metrics.origin_disconnected(self.slot);
+        }
+    }
+}
+
+/// A stream's share of an HTTP/2 connection to an origin.
+pub(crate) struct Lease(Rc<Cell<usize>>);
+
+impl Lease {
+    fn new(streams: &Rc<Cell<usize>>) -> Lease {
+        streams.set(streams.get() + 1);
+        Lease(streams.clone())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 /// How long the parts of connecting took.
@@ -134,9 +189,16 @@ struct Idle {
     until_ms: u64,
 }
 
+/// An HTTP/2 connection that requests share.
 struct Shared {
     send: SendRequest<Bytes>,
     peer: SocketAddr,
+    /// Open on it now.
+    streams: Rc<Cell<usize>>,
+    /// Cleared when the connection has ended.
+    alive: Rc<Cell<bool>>,
+    /// Without streams, it is kept until then.
+    until_ms: u64,
 }
 
 /// A worker's connections to all origins.
@@ -168,7 +230,7 @@ impl Upstreams {
         mut connection: Box<H1Origin>,
         idle_for: Duration,
     ) {
-        if !connection.counted.may_idle() || w.is_draining() {
+        if !connection.counted.connection.may_idle() || w.is_draining() {
             return;
         }
         connection.io.timer().clear();
@@ -187,32 +249,44 @@ impl Upstreams {
             list.retain(|i| i.until_ms > now_ms);
             !list.is_empty()
         });
-        self.h2.borrow_mut().retain(|_, list| !list.is_empty());
+        self.h2.borrow_mut().retain(|_, list| {
+            list.retain(|s| s.alive.get() && (s.streams.get() > 0 || s.until_ms > now_ms));
+            !list.is_empty()
+        });
     }
 
     /// A connection to the origin: a kept one, or a new one. `fresh` asks for a new one.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) async fn connect(
         &self,
         w: &Rc<Worker>,
         origin: &Origin,
         pool: &std::sync::Arc<balance::Pool>,
         member: usize,
-        limit: Duration,
+        timeouts: &seawall_model::PoolTimeouts,
         fresh: bool,
+        http2: bool,
     ) -> Result<(Connection, ConnectTimes), OriginFault> {
-        if origin.doc.http2 && origin.tls.is_some() {
-            if let Some((send, peer)) = self.take_h2(origin.id).await {
-                return Ok((Connection::H2 { send, peer, reused: true }, ConnectTimes::default()));
+        let until_ms = w.timers.now_ms() + milliseconds(timeouts.idle);
+        if !fresh {
+            if http2
+                && origin.doc.http2
+                && let Some(shared) = self.take_h2(origin.id, until_ms)
+            {
+                return Ok((shared, ConnectTimes::default()));
             }
-        } else if !fresh && let Some(mut kept) = self.take(origin.id) {
-            kept.buf = w.buffers.read();
-            return Ok((Connection::H1(kept), ConnectTimes::default()));
+            if let Some(mut kept) = self.take(origin.id) {
+                kept.buf = w.buffers.read();
+                return Ok((Connection::H1(kept), ConnectTimes::default()));
+            }
         }
         let counted = pool.connected(member);
         let mut times = ConnectTimes::default();
         let timer = w.timers.timer();
-        let opened = timer.limit(limit, open(w, origin, &mut times)).await;
-        let (io, peer, http2) = opened.unwrap_or(Err(OriginFault::ConnectTimeout(limit)))?;
+        let tls = if http2 { &origin.tls } else { &origin.tls_http1 };
+        let opened = timer.limit(timeouts.connect, open(w, origin, tls, &mut times)).await;
+        let (io, peer, http2) = opened.unwrap_or(Err(OriginFault::ConnectTimeout(timeouts.connect)))?;
+        let counted = Counted::new(w, origin.slot, counted);
         if !http2 {
             let buf = w.buffers.read();
             return Ok((
@@ -220,30 +294,24 @@ impl Upstreams {
                 times,
             ));
         }
-        let send = self.start_h2(origin.id, io, peer, counted).await?;
-        Ok((Connection::H2 { send, peer, reused: false }, times))
+        let opened = self.start_h2(origin.id, io, peer, counted, until_ms);
+        let connection = timer.limit(timeouts.connect, opened).await;
+        Ok((connection.unwrap_or(Err(OriginFault::ConnectTimeout(timeouts.connect)))?, times))
     }
 
-    async fn take_h2(&self, id: u32) -> Option<(SendRequest<Bytes>, SocketAddr)> {
-        let candidates: Vec<(SendRequest<Bytes>, SocketAddr)> =
-            self.h2.borrow().get(&id)?.iter().map(|s| (s.send.clone(), s.peer)).collect();
-        let full = candidates.len() >= H2_CONNECTIONS_MAX;
-        for (mut send, peer) in candidates {
-            use futures_util::FutureExt;
-            match std::future::poll_fn(|cx| send.poll_ready(cx)).now_or_never() {
-                Some(Ok(())) => return Some((send, peer)),
-                Some(Err(_)) => self.forget_h2(id, peer),
-                None if full => return send.ready().await.ok().map(|send| (send, peer)),
-                None => {}
-            }
+    /// A shared connection with room for a stream; the one with the fewest if all that there may be are full.
+    fn take_h2(&self, id: u32, until_ms: u64) -> Option<Connection> {
+        let mut h2 = self.h2.borrow_mut();
+        let list = h2.get_mut(&id)?;
+        list.retain(|s| s.alive.get());
+        let full = list.len() >= H2_CONNECTIONS_MAX;
+        let least = list.iter_mut().min_by_key(|s| s.streams.get())?;
+        if !full && least.streams.get() >= least.send.current_max_send_streams() {
+            return None;
         }
-        None
-    }
-
-    fn forget_h2(&self, id: u32, peer: SocketAddr) {
-        if let Some(list) = self.h2.borrow_mut().get_mut(&id) {
-            list.retain(|s| s.peer != peer || s.send.clone().current_max_send_streams() != 0);
-        }
+        least.until_ms = until_ms;
+        let (send, peer) = (least.send.clone(), least.peer);
+        Some(Connection::H2 { send, peer, reused: true, lease: Lease::new(&least.streams) })
     }
 
     async fn start_h2(
@@ -251,8 +319,9 @@ impl Upstreams {
         id: u32,
         io: Io,
         peer: SocketAddr,
-        counted: balance::Connection,
-    ) -> Result<SendRequest<Bytes>, OriginFault> {
+        counted: Counted,
+        until_ms: u64,
+    ) -> Result<Connection, OriginFault> {
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(1 << 20)
@@ -261,13 +330,19 @@ impl Upstreams {
             .handshake::<_, Bytes>(io)
             .await
             .map_err(OriginFault::H2)?;
+        let alive = Rc::new(Cell::new(true));
+        let streams = Rc::<Cell<usize>>::default();
+        let lives = alive.clone();
         tokio::task::spawn_local(async move {
             let _ = connection.await;
+            lives.set(false);
             drop(counted);
         });
         let send = send.ready().await.map_err(OriginFault::H2)?;
-        self.h2.borrow_mut().entry(id).or_default().push(Shared { send: send.clone(), peer });
-        Ok(send)
+        let lease = Lease::new(&streams);
+        let shared = Shared { send: send.clone(), peer, streams, alive, until_ms };
+        self.h2.borrow_mut().entry(id).or_default().push(shared);
+        Ok(Connection::H2 { send, peer, reused: false, lease })
     }
 }
 
@@ -275,6 +350,7 @@ impl Upstreams {
 async fn open(
     w: &Rc<Worker>,
     origin: &Origin,
+    tls: &Option<OriginTls>,
     times: &mut ConnectTimes,
 ) -> Result<(Io, SocketAddr, bool), OriginFault> {
     let now = w.unix_ms();
@@ -293,7 +369,7 @@ async fn open(
         match dial(ip, origin.doc.url.port).await {
             Ok((tcp, peer)) => {
                 times.connect_us = Some(micros(start));
-                let Some(tls) = &origin.tls else {
+                let Some(tls) = tls else {
                     return Ok((Io::new(Stream::Tcp(tcp), &w.timers), peer, false));
                 };
                 let start = Instant::now();

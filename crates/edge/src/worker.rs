@@ -6,8 +6,9 @@ use crate::live::Live;
 use crate::process::Process;
 use crate::unshared::Unshared;
 use crate::upstream::Upstreams;
+use seawall_balance::Standing;
 use seawall_net::deadline::Timers;
-use seawall_telemetry::{AccessLog, Metrics};
+use seawall_telemetry::{AccessLog, Metrics, OriginSlot};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Scratch space kept for later requests, in number.
 const SCRATCH_KEPT: usize = 256;
+
+/// How often the state of the pools is put into the metrics, in milliseconds.
+const GAUGES_MS: u64 = 1000;
 
 /// A worker's state; every task of its thread holds it.
 pub(crate) struct Worker {
@@ -33,6 +37,8 @@ pub(crate) struct Worker {
     scratch: RefCell<Vec<Box<Scratch>>>,
     random: Cell<u64>,
     draining: Cell<bool>,
+    /// When the pools were last looked at.
+    gauged_ms: Cell<u64>,
     /// Tells listeners that it drains.
     pub drained: tokio::sync::Notify,
     start: Instant,
@@ -72,6 +78,7 @@ impl Worker {
             scratch: RefCell::default(),
             random: Cell::new(u64::from_le_bytes(seed) | 1),
             draining: Cell::new(false),
+            gauged_ms: Cell::new(0),
             drained: tokio::sync::Notify::new(),
             start: Instant::now(),
             start_unix_ns: unix_ns(),
@@ -150,6 +157,28 @@ impl Worker {
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
         self.process.beat(self.id);
+        // Pools are shared by the workers, so one of them tells how they stand.
+        if self.id == 0 && self.timers.now_ms() >= self.gauged_ms.get() + GAUGES_MS {
+            self.gauged_ms.set(self.timers.now_ms());
+            self.gauge_pools();
+        }
+    }
+
+    fn gauge_pools(&self) {
+        let now_ms = self.pool_ms();
+        for zone in &self.live().zones {
+            for pool in &zone.pools {
+                if pool.origins.iter().all(|o| o.slot == OriginSlot::OTHER) {
+                    continue;
+                }
+                for (origin, member) in pool.origins.iter().zip(pool.balance.snapshot(now_ms).members) {
+                    let cells = self.metrics.origin(origin.slot);
+                    cells.outstanding.set(i64::from(member.outstanding));
+                    cells.limit.set(member.limit.map_or(0, i64::from));
+                    cells.ejected.set(i64::from(member.standing == Standing::Ejected));
+                }
+            }
+        }
     }
 }
 

@@ -160,6 +160,11 @@ impl Timer {
     /// Runs `future` until it ends or the time is over, in which case it is `None`.
     pub async fn limit<F: Future>(&self, after: Duration, future: F) -> Option<F::Output> {
         self.set(after);
+        self.until_passed(future).await
+    }
+
+    /// Runs `future` until it ends or the deadline passes, which others may set and clear meanwhile. Cleared after.
+    pub async fn until_passed<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
         let output = std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = Pin::as_mut(&mut future).poll(cx) {

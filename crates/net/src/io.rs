@@ -21,6 +21,8 @@ pub struct Io {
     timer: Timer,
     /// Set: every read or write that moves bytes puts the deadline that far ahead. Zero: left alone.
     every: Cell<Duration>,
+    /// Set: something was left unsaid, so that whatever is written next would be taken for the rest of it.
+    spoiled: Cell<bool>,
 }
 
 /// What carries the bytes.
@@ -48,7 +50,12 @@ impl Io {
     /// Wraps a stream; no deadline is set.
     #[must_use]
     pub fn new(stream: Stream, timers: &Rc<Timers>) -> Io {
-        Io { stream: RefCell::new(stream), timer: timers.timer(), every: Cell::new(Duration::ZERO) }
+        Io {
+            stream: RefCell::new(stream),
+            timer: timers.timer(),
+            every: Cell::new(Duration::ZERO),
+            spoiled: Cell::new(false),
+        }
     }
 
     /// Sets the deadline of whatever is waited for next. When it passes, reads and writes fail with `TimedOut`.
@@ -63,6 +70,17 @@ impl Io {
     pub fn deadline_between(&self, every: Duration) {
         self.every.set(every);
         self.timer.set(every);
+    }
+
+    /// Whether the deadline moves with the bytes ([`Io::deadline_between`]).
+    #[must_use]
+    pub fn has_deadline_between(&self) -> bool {
+        !self.every.get().is_zero()
+    }
+
+    /// Says that a message was broken off: nothing else may be sent here.
+    pub fn spoil(&self) {
+        self.spoiled.set(true);
     }
 
     /// The connection's deadline, to be fired from elsewhere (draining).
@@ -95,9 +113,13 @@ impl Io {
         .await
     }
 
-    /// Whether bytes or an end have come while nobody read: an idle connection that has is not to be used again.
+    /// Whether bytes or an end have come while nobody read, or it was [spoiled](Io::spoil): an idle connection of
+    /// which that is so is not to be used again.
     #[must_use]
     pub fn is_stirring(&self) -> bool {
+        if self.spoiled.get() {
+            return true;
+        }
         let cx = &mut Context::from_waker(Waker::noop());
         let mut byte = [0u8; 1];
         let mut buf = ReadBuf::new(&mut byte);
