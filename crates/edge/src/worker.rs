@@ -42,7 +42,12 @@ pub(crate) struct Worker {
     /// Tells listeners that it drains.
     pub drained: tokio::sync::Notify,
     start: Instant,
-    start_unix_ns: u64,
+    /// When it started by the system's clock, which may be set: brought up to date with every sweep.
+    start_unix_ns: Cell<u64>,
+    /// When it started, counted from the start of the process.
+    start_offset_ns: u64,
+    /// The clock as last read.
+    recent_ns: Cell<u64>,
 }
 
 /// The configuration as a task holds it: counted within the thread, so that requests do not fight over one counter.
@@ -58,6 +63,7 @@ impl std::ops::Deref for LiveRef {
 impl Worker {
     pub(crate) fn new(id: usize, process: Arc<Process>, log: AccessLog) -> Rc<Worker> {
         let live = process.live.load_full();
+        let start_offset_ns = u64::try_from(process.start.elapsed().as_nanos()).unwrap_or(0);
         let mut seed = [0u8; 8];
         // Without entropy the clock will do: this drives load balancing and ray IDs, no secrets.
         if aws_lc_rs::rand::fill(&mut seed).is_err() {
@@ -81,7 +87,9 @@ impl Worker {
             gauged_ms: Cell::new(0),
             drained: tokio::sync::Notify::new(),
             start: Instant::now(),
-            start_unix_ns: unix_ns(),
+            start_unix_ns: Cell::new(unix_ns()),
+            start_offset_ns,
+            recent_ns: Cell::new(0),
         })
     }
 
@@ -121,26 +129,30 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Nanoseconds since the worker started.
+    /// Nanoseconds since the worker started; reads the clock.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let now_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.recent_ns.set(now_ns);
+        now_ns
     }
 
     /// Unix nanoseconds of a moment of [`Worker::now_ns`].
     pub(crate) fn unix_ns_of(&self, now_ns: u64) -> u64 {
-        self.start_unix_ns + now_ns
+        self.start_unix_ns.get() + now_ns
     }
 
-    /// Unix milliseconds.
+    /// Unix milliseconds, as of the last [`Worker::now_ns`]: a request reads the clock a few times on its way, and what
+    /// is asked in between is within the same microseconds.
+    #[inline]
     pub(crate) fn unix_ms(&self) -> u64 {
-        unix_ns() / 1_000_000
+        self.unix_ns_of(self.recent_ns.get()) / 1_000_000
     }
 
-    /// Milliseconds that only grow, the same for all workers: what pools go by.
+    /// Milliseconds that only grow, the same for all workers: what pools go by. As recent as [`Worker::unix_ms`].
     #[inline]
     pub(crate) fn pool_ms(&self) -> u64 {
-        u64::try_from(self.process.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        (self.start_offset_ns + self.recent_ns.get()) / 1_000_000
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -153,6 +165,8 @@ impl Worker {
             self.timers.fire_idle();
             self.drained.notify_waiters();
         }
+        let now_ns = self.now_ns();
+        self.start_unix_ns.set(unix_ns().saturating_sub(now_ns));
         self.upstreams.sweep(self.timers.now_ms());
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
