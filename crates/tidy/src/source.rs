@@ -93,7 +93,8 @@ pub fn sizes(repository: &Repository) -> Result<Vec<String>> {
 /// Unsafe code, and permission for it, outside the one crate that has it.
 #[must_use]
 pub fn unsafe_code(file: &Path, text: &str) -> Vec<String> {
-    if file.starts_with("crates/sys") {
+    // This crate has bad examples to try its checks on.
+    if file.starts_with("crates/sys") || file.starts_with("crates/tidy") {
         return Vec::new();
     }
     let opens = |rest: &str| {
