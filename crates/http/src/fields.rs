@@ -1,22 +1,51 @@
-//! Header fields of one message: raw bytes in their order and case, with an index by well-known name.
+//! Header fields of one message: lines as they go over the wire, in their order and case, with an index by well-known
+//! name.
 
 use crate::known::{KNOWN, Known};
 
-/// One field's place in the bytes.
+/// One field's place in the bytes: a line `name: value` CR LF.
 #[derive(Clone, Copy, Debug)]
 struct Field {
-    name: u32,
-    value: u32,
+    line: u32,
     value_len: u32,
     name_len: u16,
     known: Known,
     gone: bool,
 }
 
+impl Field {
+    #[inline]
+    fn name(self, bytes: &[u8]) -> &[u8] {
+        slice(bytes, self.line as usize, self.name_len.into())
+    }
+
+    #[inline]
+    fn value(self, bytes: &[u8]) -> &[u8] {
+        slice(
+            bytes,
+            self.line as usize + usize::from(self.name_len) + SEPARATOR.len(),
+            self.value_len as usize,
+        )
+    }
+
+    /// Where the line ends.
+    #[inline]
+    fn end(self) -> usize {
+        self.line as usize
+            + usize::from(self.name_len)
+            + SEPARATOR.len()
+            + self.value_len as usize
+            + END.len()
+    }
+}
+
+const SEPARATOR: &[u8] = b": ";
+const END: &[u8] = b"\r\n";
+
 /// Header (or trailer) fields in the order and case they came.
 ///
 /// Bytes are copied in once and never moved: removing marks, setting appends. Looking a well-known name up is an
-/// array read. At most [`Fields::MAX`] fields and 4 GiB; [`Fields::push`] refuses more (the codecs refuse far earlier).
+/// array read, and writing a whole head is a few copies of long runs of lines. At most [`Fields::MAX`] fields and 4 GiB; [`Fields::push`] refuses more (the codecs refuse far earlier).
 #[derive(Clone, Debug)]
 pub struct Fields {
     bytes: Vec<u8>,
@@ -111,7 +140,7 @@ impl Fields {
         let bytes = &self.bytes;
         let mut found = false;
         for field in self.list.iter_mut().filter(|f| f.known == Known::Other && !f.gone) {
-            if slice(bytes, field.name, field.name_len.into()).eq_ignore_ascii_case(name) {
+            if field.name(bytes).eq_ignore_ascii_case(name) {
                 field.gone = true;
                 found = true;
             }
@@ -124,8 +153,7 @@ impl Fields {
         let bytes = &self.bytes;
         self.first = [0; KNOWN];
         for (i, field) in self.list.iter_mut().enumerate().filter(|(_, f)| !f.gone) {
-            let name = slice(bytes, field.name, field.name_len.into());
-            field.gone = !keep(field.known, name, slice(bytes, field.value, field.value_len));
+            field.gone = !keep(field.known, field.name(bytes), field.value(bytes));
             if !field.gone
                 && let Some(slot) = self.first.get_mut(field.known as usize)
                 && *slot == 0
@@ -147,7 +175,7 @@ impl Fields {
     #[inline]
     pub fn get(&self, name: Known) -> Option<&[u8]> {
         let position = (*self.first.get(name as usize)? as usize).checked_sub(1)?;
-        self.list.get(position).map(|f| slice(&self.bytes, f.value, f.value_len))
+        self.list.get(position).map(|f| f.value(&self.bytes))
     }
 
     /// Every value of a well-known name, in order.
@@ -157,9 +185,7 @@ impl Fields {
             Some(n) => *n as usize - 1,
         };
         let rest = self.list.get(from..).unwrap_or(&[]);
-        rest.iter()
-            .filter(move |f| f.known == name && !f.gone)
-            .map(|f| slice(&self.bytes, f.value, f.value_len))
+        rest.iter().filter(move |f| f.known == name && !f.gone).map(|f| f.value(&self.bytes))
     }
 
     /// The first value of any name, in any case.
@@ -175,31 +201,73 @@ impl Fields {
 
     /// Every field as (well-known name or [`Known::Other`], name as it came, value), in order.
     pub fn iter(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> + Clone {
-        self.list.iter().filter(|f| !f.gone).map(|f| {
-            let name = slice(&self.bytes, f.name, f.name_len.into());
-            (f.known, name, slice(&self.bytes, f.value, f.value_len))
-        })
+        self.list.iter().filter(|f| !f.gone).map(|f| (f.known, f.name(&self.bytes), f.value(&self.bytes)))
+    }
+
+    /// Appends the lines of every field that `keep` says, in order, to `out`.
+    pub fn write_lines(&self, out: &mut Vec<u8>, keep: impl Fn(Known) -> bool) {
+        // Neighbours go in one copy.
+        let (mut from, mut to) = (0, 0);
+        for field in self.list.iter().filter(|f| !f.gone && keep(f.known)) {
+            if field.line as usize != to {
+                out.extend_from_slice(self.bytes.get(from..to).unwrap_or(&[]));
+                from = field.line as usize;
+            }
+            to = field.end();
+        }
+        out.extend_from_slice(self.bytes.get(from..to).unwrap_or(&[]));
+    }
+
+    /// Takes over the fields that `httparse` found in `raw`, copying `raw` as a whole. Returns whether they fitted.
+    pub(crate) fn take_parsed(&mut self, raw: &[u8], found: &[httparse::Header<'_>]) -> bool {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(raw);
+        let start = raw.as_ptr() as usize;
+        for header in found {
+            let (name, value) = (header.name.as_bytes(), header.value.trim_ascii_end());
+            let known = Known::of(name);
+            let line = (name.as_ptr() as usize).wrapping_sub(start);
+            // Most lines are in canonical form where they stand; the others are written anew behind.
+            let end = line.wrapping_add(name.len() + SEPARATOR.len() + value.len());
+            let stands = (value.as_ptr() as usize).wrapping_sub(start)
+                == line.wrapping_add(name.len() + SEPARATOR.len())
+                && raw.get(line.wrapping_add(name.len())..).is_some_and(|r| r.starts_with(SEPARATOR))
+                && raw.get(end..).is_some_and(|r| r.starts_with(END));
+            let fitted = match u32::try_from(base + line) {
+                Ok(line) if stands => self.index(known, line, name.len(), value.len()),
+                _ => self.append(known, name, value),
+            };
+            if !fitted {
+                return false;
+            }
+        }
+        true
     }
 
     #[inline]
     fn append(&mut self, known: Known, name: &[u8], value: &[u8]) -> bool {
-        let start = self.bytes.len();
-        let (Ok(name_len), true) = (u16::try_from(name.len()), self.list.len() < Self::MAX) else {
-            return false;
-        };
-        if start + name.len() + value.len() > u32::MAX as usize {
+        let Ok(line) = u32::try_from(self.bytes.len()) else { return false };
+        if !self.index(known, line, name.len(), value.len()) {
             return false;
         }
+        self.bytes.reserve(name.len() + value.len() + SEPARATOR.len() + END.len());
         self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(SEPARATOR);
         self.bytes.extend_from_slice(value);
-        self.list.push(Field {
-            name: start as u32,
-            value: (start + name.len()) as u32,
-            value_len: value.len() as u32,
-            name_len,
-            known,
-            gone: false,
-        });
+        self.bytes.extend_from_slice(END);
+        true
+    }
+
+    /// Enters a line into the list and the index.
+    #[inline]
+    fn index(&mut self, known: Known, line: u32, name_len: usize, value_len: usize) -> bool {
+        let (Ok(name_len), Ok(value_len)) = (u16::try_from(name_len), u32::try_from(value_len)) else {
+            return false;
+        };
+        if self.list.len() >= Self::MAX {
+            return false;
+        }
+        self.list.push(Field { line, value_len, name_len, known, gone: false });
         if let Some(slot) = self.first.get_mut(known as usize)
             && *slot == 0
         {
@@ -224,8 +292,8 @@ impl PartialEq for Fields {
 }
 
 #[inline]
-fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
-    bytes.get(start as usize..(start + len) as usize).unwrap_or(&[])
+fn slice(bytes: &[u8], start: usize, len: usize) -> &[u8] {
+    bytes.get(start..start + len).unwrap_or(&[])
 }
 
 #[cfg(test)]
@@ -268,6 +336,26 @@ mod tests {
         assert_eq!(f.get(Known::Date), Some(&b"d"[..]));
         f.clear();
         assert_eq!(f.get(Known::Date), None);
+    }
+
+    #[test]
+    fn lines_are_written_in_order_without_those_left_out() {
+        let raw = b"GET / HTTP/1.1\r\nHost: a\r\nX:b\r\nVia:  c \r\nDate: d\r\nE:\r\n\r\n";
+        let mut slots = [httparse::EMPTY_HEADER; 8];
+        let mut request = httparse::Request::new(&mut slots);
+        assert!(request.parse(raw).unwrap().is_complete());
+        let mut f = Fields::new();
+        assert!(f.push(b"First", b"1") && f.take_parsed(raw, request.headers) && f.push(b"Last", b"2"));
+        let mut out = Vec::new();
+        f.write_lines(&mut out, |k| k != Known::Host);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "First: 1\r\nX: b\r\nVia: c\r\nDate: d\r\nE: \r\nLast: 2\r\n"
+        );
+        assert_eq!(
+            (f.get(Known::Via), f.get_named(b"e"), f.get(Known::Host)),
+            (Some(&b"c"[..]), Some(&b""[..]), Some(&b"a"[..]))
+        );
     }
 
     #[test]

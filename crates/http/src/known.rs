@@ -82,7 +82,9 @@ fn same(known: &[u8], name: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    while let (Some((x, rest_a)), Some((y, rest_b))) = (a.split_first_chunk::<8>(), b.split_first_chunk::<8>()) {
+    while let (Some((x, rest_a)), Some((y, rest_b))) =
+        (a.split_first_chunk::<8>(), b.split_first_chunk::<8>())
+    {
         if u64::from_le_bytes(*x) | FOLD != u64::from_le_bytes(*y) | FOLD {
             return false;
         }

@@ -82,11 +82,7 @@ pub fn field_number(out: &mut Vec<u8>, name: &[u8], value: u64) {
 
 /// Appends every field but those in `leave_out`, in their order and case.
 pub fn fields(out: &mut Vec<u8>, list: &Fields, leave_out: KnownSet) {
-    for (known, name, value) in list.iter() {
-        if !leave_out.has(known) {
-            field(out, name, value);
-        }
-    }
+    list.write_lines(out, |known| !leave_out.has(known));
 }
 
 /// Appends the empty line that ends a head.

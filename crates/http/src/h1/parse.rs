@@ -95,7 +95,7 @@ pub fn parse_request(
     head.version = if minor == 0 { Version::H10 } else { Version::H11 };
     head.method = Method::of(method.as_bytes());
     head.method_text.extend_from_slice(method.as_bytes());
-    copy_fields(parsed.headers, &mut head.fields)?;
+    copy_fields(raw, parsed.headers, &mut head.fields)?;
     authority::set_target(head, target.as_bytes())?;
 
     let connection = Connection::read(&head.fields);
@@ -143,7 +143,7 @@ pub fn parse_response(
     head.version = if minor == 0 { Version::H10 } else { Version::H11 };
     head.status = status;
     head.reason.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());
-    copy_fields(parsed.headers, &mut head.fields)?;
+    copy_fields(raw, parsed.headers, &mut head.fields)?;
     let body = framing::of_response(method, status, head.version, &head.fields)?;
     let keep_alive = Connection::read(&head.fields).keeps(head.version) && body != BodyLength::UntilClose;
     Ok(Some(ParsedResponse { len, body, keep_alive }))
@@ -157,7 +157,7 @@ pub fn parse_trailers(raw: &[u8], fields: &mut Fields) -> Result<(), Fault> {
     let mut slots = [httparse::EMPTY_HEADER; 32];
     match httparse::parse_headers(raw, &mut slots) {
         Ok(httparse::Status::Complete((n, found))) if n == raw.len() => {
-            copy_fields(found, fields).map_err(|_| Fault::Trailer)
+            copy_fields(raw, found, fields).map_err(|_| Fault::Trailer)
         }
         _ => Err(Fault::Trailer),
     }
@@ -181,16 +181,11 @@ fn find_end(buf: &[u8], skip: usize, scanned: &mut usize, limit: usize) -> Resul
     Ok(None)
 }
 
-fn copy_fields(from: &[httparse::Header<'_>], to: &mut Fields) -> Result<(), Fault> {
-    for header in from {
-        if header.name.is_empty() {
-            return Err(Fault::FieldName);
-        }
-        if !to.push(header.name.as_bytes(), header.value.trim_ascii_end()) {
-            return Err(Fault::TooManyFields);
-        }
+fn copy_fields(raw: &[u8], found: &[httparse::Header<'_>], to: &mut Fields) -> Result<(), Fault> {
+    if found.iter().any(|h| h.name.is_empty()) {
+        return Err(Fault::FieldName);
     }
-    Ok(())
+    if to.take_parsed(raw, found) { Ok(()) } else { Err(Fault::TooManyFields) }
 }
 
 fn fault(error: httparse::Error) -> Fault {
