@@ -93,7 +93,7 @@ async fn connection(w: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool, 
     if !tls {
         kind.becomes(ConnectionKind::Http1);
         let io = Io::new(Stream::Tcp(tcp), &w.timers);
-        return h1::serve(w, io, Rc::new(Client { peer, trusted, tls: None })).await;
+        return h1::serve(w, io, Rc::new(Client::new(peer, trusted, None))).await;
     }
     let live = w.live();
     let acceptor = w.process.acceptor.load_full();
@@ -118,7 +118,7 @@ async fn connection(w: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool, 
         u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     );
     let alpn = info.alpn;
-    let client = Rc::new(Client { peer, trusted, tls: Some(info) });
+    let client = Rc::new(Client::new(peer, trusted, Some(info)));
     let io = Io::new(Stream::TlsServer(Box::new(stream)), &w.timers);
     match alpn {
         Alpn::Http2 => {

@@ -34,6 +34,19 @@ pub(crate) struct Client {
     pub trusted: bool,
     /// Set for TLS connections.
     pub tls: Option<TlsInfo>,
+    /// The peer's address as text, which every request of the connection needs.
+    pub peer_text: Box<str>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, trusted: bool, tls: Option<TlsInfo>) -> Client {
+        Client { peer, trusted, tls, peer_text: peer.ip().to_string().into() }
+    }
+
+    /// An address as text: the peer's own, nearly always.
+    pub(crate) fn text(&self, address: IpAddr) -> std::borrow::Cow<'_, str> {
+        if address == self.peer.ip() { (&*self.peer_text).into() } else { address.to_string().into() }
+    }
 }
 
 /// What the codec knows of a request beside its head.

@@ -491,15 +491,14 @@ pub(crate) fn broken(e: io::Error, limit: Duration) -> OriginFault {
 
 /// The fields we add to every request to an origin (DESIGN §8, Cloudflare's HTTP headers reference).
 pub(crate) fn add_fields(x: &Exchange<'_>, request: &RequestHead, fields: &Fields, added: &mut Fields) {
-    let mut text = TextBuffer::default();
-    let address = text.address(x.address);
-    added.add(Known::CfConnectingIp, address);
+    let peer = x.client.peer_text.as_bytes();
+    added.add(Known::CfConnectingIp, x.client.text(x.address).as_bytes());
     match fields.get(Known::XForwardedFor) {
-        None => drop(added.add(Known::XForwardedFor, text.address(x.client.peer.ip()))),
+        None => drop(added.add(Known::XForwardedFor, peer)),
         Some(_) => {
             let mut chain: Vec<u8> = fields.all(Known::XForwardedFor).collect::<Vec<_>>().join(&b", "[..]);
             chain.extend_from_slice(b", ");
-            chain.extend_from_slice(text.address(x.client.peer.ip()));
+            chain.extend_from_slice(peer);
             added.add(Known::XForwardedFor, &chain);
         }
     }
@@ -593,22 +592,6 @@ pub(crate) fn cookie<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
         let pair = pair.trim_ascii();
         pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="))
     })
-}
-
-/// Room to write an address in.
-#[derive(Default)]
-pub(crate) struct TextBuffer {
-    bytes: Vec<u8>,
-}
-
-impl TextBuffer {
-    pub(crate) fn address(&mut self, address: IpAddr) -> &[u8] {
-        use std::io::Write;
-        self.bytes.clear();
-        // Writing to memory does not fail.
-        let _ = write!(self.bytes, "{address}");
-        &self.bytes
-    }
 }
 
 /// For callers that have no body to send.

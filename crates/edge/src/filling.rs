@@ -27,12 +27,7 @@ pub(crate) enum Filled {
 }
 
 /// Fills from a response. What has come already is stored at once; a task of its own reads the rest.
-pub(crate) fn fill(
-    x: &Exchange<'_>,
-    mut fill: Fill,
-    mut fetched: Fetched<'_>,
-    facts: &mut Facts,
-) -> Filled {
+pub(crate) fn fill(x: &Exchange<'_>, mut fill: Fill, mut fetched: Fetched<'_>, facts: &mut Facts) -> Filled {
     let own = fill.follow();
     loop {
         match fetched.source.ready() {
@@ -102,7 +97,7 @@ pub(crate) fn refresh(x: &Exchange<'_>, q: &Question<'_>, key: httpcache::Key, f
     tokio::task::spawn_local(async move {
         let live = w.live();
         let Some(route) = zone.routes.get(route) else { return };
-        let client = crate::exchange::Client { peer, trusted: false, tls: None };
+        let client = crate::exchange::Client::new(peer, false, None);
         let asked = Default::default();
         let x = Exchange {
             w: &w,
