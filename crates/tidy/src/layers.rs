@@ -92,10 +92,10 @@ fn reachable<'a>(arrows: &'a Arrows, from: &str) -> BTreeSet<&'a str> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&str> = arrows.get(from).into_iter().flatten().map(String::as_str).collect();
     while let Some(next) = open.pop() {
-        if let Some((name, further)) = arrows.get_key_value(next) {
-            if seen.insert(name.as_str()) {
-                open.extend(further.iter().map(String::as_str));
-            }
+        if let Some((name, further)) = arrows.get_key_value(next)
+            && seen.insert(name.as_str())
+        {
+            open.extend(further.iter().map(String::as_str));
         }
     }
     seen
