@@ -126,6 +126,7 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // lives for one turn of the loop
 enum Turn {
     Stream(http::Request<RecvStream>, SendResponse<Bytes>),
     /// The edge drains, or nothing has been asked for long.
