@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { join } from "node:path";
-import { assert, atEnd, check, equal, folder, seawall } from "./harness.mjs";
+import { assert, atEnd, check, equal, folder, seawall, until } from "./harness.mjs";
 import { fitsItsWidth, isReadable, picture } from "./looks.mjs";
 
 /** Listens with `serve` on a port of its own and gives the port. */
@@ -34,6 +34,13 @@ function certificate(dir) {
   execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
     "-subj", "/CN=cert.test", "-addext", "subjectAltName=DNS:cert.test", "-keyout", key, "-out", cert], { stdio: "ignore" });
   return { key: readFileSync(key), cert: readFileSync(cert) };
+}
+
+/** A request's line in the access log. */
+function lineOf(edge, ray) {
+  const lines = readFileSync(join(edge.data, "log/access.log"), "utf8").split("\n").slice(0, -1);
+  const found = lines.find((line) => line.includes(ray));
+  return found && JSON.parse(found);
 }
 
 export async function withBrokenOrigins(open) {
@@ -77,14 +84,18 @@ export async function withBrokenOrigins(open) {
       const ray = response.headers()["cf-ray"];
       assert(ray && text.includes(ray.split("-")[0]), `ray ${ray} is not on the page`);
       assert(/no-store|no-cache/.test(response.headers()["cache-control"] ?? ""), "the page may be cached");
-      const detail = await page.locator(".detail").textContent();
+      // The page tells strangers nothing of what is inside; the log says what exactly went wrong.
+      const line = await until("the request's line in the log", 3000, () => lineOf(edge, ray.split("-")[0]));
+      equal(line.SeawallErrorCode, code, "code in the log");
+      assert(line.SeawallErrorDetail, "the log has no reason");
+      assert(!text.includes("127.0.0.1:"), "the page shows an origin's address");
       await isReadable(page);
       await fitsItsWidth(page);
       await picture(page, `fault-${code}-${host.split(".")[0]}-phone`);
       await page.setViewportSize({ width: 1280, height: 860 });
       await picture(page, `fault-${code}-${host.split(".")[0]}-wide`);
       await context.close();
-      return detail;
+      return line.SeawallErrorDetail;
     });
   }
 

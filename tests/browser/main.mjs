@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { assert, atEnd, check, equal, finish, folder, roleOf, seawall, sleep, until } from "./harness.mjs";
-import { PHONE, PICTURES, WIDE, fitsItsWidth, focusOrder, isReadable, picture } from "./looks.mjs";
+import { PHONE, WIDE, fitsItsWidth, focusOrder, isReadable, picture } from "./looks.mjs";
 import { withBrokenOrigins } from "./faults.mjs";
 import { renewPictures } from "./pictures.mjs";
 
@@ -365,6 +365,6 @@ await check("the same in the clear is HTTP/1.1, with gzip", async () => {
 });
 
 await withBrokenOrigins(open);
-if (process.argv.includes("pictures")) await renewPictures({ open, edge, secure, PICTURES });
+if (process.argv.includes("pictures")) await renewPictures(open, edge);
 await context.close();
 await finish();

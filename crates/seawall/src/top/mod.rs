@@ -1,5 +1,7 @@
 //! `seawall top`: a live view of a running edge.
 
+mod figures;
+mod heading;
 mod rates;
 mod screen;
 
@@ -202,7 +204,8 @@ mod tests {
         let mut view = View { summary: summary(1_000, 0), ..View::default() };
         update(&mut view, Ok(summary(2_000, 250)));
         let text = as_text(&view).unwrap();
-        for part in ["seawall 0.1.0", "requests 250/s", "ready", "example.com", "app/one", "down", "p99"] {
+        for part in ["seawall 0.1.0", "requests     250/s", "ready", "example.com", "app/one", "down", "p99"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }
