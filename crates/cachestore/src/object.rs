@@ -63,6 +63,12 @@ impl Object {
     /// Entry beside its content in the tables of the memory tier, in bytes: struct, counts, slot, links.
     const OVERHEAD: usize = size_of::<Object>() + 128;
 
+    /// An object that is not in the store: for whoever needs one as if it were.
+    #[must_use]
+    pub fn unstored(key: Key, seq: u64, meta: Meta, body: Bytes) -> Object {
+        Object::whole(key, seq, meta, body)
+    }
+
     pub(crate) fn whole(key: Key, seq: u64, mut meta: Meta, body: Bytes) -> Object {
         meta.body_len = Some(body.len() as u64);
         let weight = (Self::OVERHEAD + meta.heap_size() + body.len()) as u64;

@@ -229,7 +229,11 @@ impl Order {
         }
         let mut hosts = Vec::new();
         for entry in &self.hosts {
-            let host = entry.trim().to_ascii_lowercase();
+            // A port is passed over, as objects are known by the name alone; a path would purge more than was meant.
+            let (host, target) = split(entry)?;
+            if target != "/" {
+                return Err(format!("{entry} is more than a host: purge it as a file or a prefix"));
+            }
             hosts.push((zone_of(&host)?, host));
         }
         if !self.tags.is_empty() && named.is_none() && live.zones.len() != 1 {
@@ -237,7 +241,9 @@ impl Order {
         }
         let tagged = named.or_else(|| live.zones.first());
         for (zone, host, target) in &urls {
-            store.purge(&Purge::Url { zone, host: host.as_bytes(), target: target.as_bytes() });
+            if let Some(zone) = live.zones.iter().find(|z| z.doc.name == *zone) {
+                crate::cached::purge_url(store, zone, host.as_bytes(), target.as_bytes());
+            }
         }
         for (zone, host, path) in &prefixes {
             store.purge(&Purge::Prefix { zone, host: host.as_bytes(), path: path.as_bytes() });

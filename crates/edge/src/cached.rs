@@ -3,6 +3,7 @@
 use crate::exchange::{self, Exchange, Facts, Fail};
 use crate::fetch::{self, Fetched, NoBody};
 use crate::filling;
+use crate::live::Zone;
 use crate::message::{RequestBody, Sink};
 use crate::serving::{self, Held};
 use seawall_cachestore as cachestore;
@@ -90,7 +91,7 @@ pub(crate) async fn serve<B: RequestBody, S: Sink>(
             Some(_) => Forward::Stale,
             None => Forward::UriMiss,
         };
-        let ask = Ask { key, found: found.as_ref(), why };
+        let ask = Ask { key, found: found.as_ref(), why, plain: false };
         // What turned out not to be shareable a moment ago is not waited for.
         if q.asked.method == Method::Head || x.w.unshared.has(key) || far_range(&q) || followed > FOLLOW_MAX {
             return ask_origin(x, &q, ask, None, response, added, body, sink, facts).await;
@@ -101,11 +102,11 @@ pub(crate) async fn serve<B: RequestBody, S: Sink>(
                 return ask_origin(x, &q, ask, Some(fill), response, added, body, sink, facts).await;
             }
             Join::Stored(_) => followed += 1,
-            Join::Follow(follower) => match follow(x, &q, follower).await {
+            Join::Follow(follower) => match follow(x, &q, key, follower).await {
                 Some((meta, follower, stored)) => {
                     facts.cache = Some(CacheStatus::StreamHit);
                     let told = Told { forward: Some(why), collapsed: true, ..Told::default() };
-                    let held = Held::Arriving(meta, follower);
+                    let held = Held::Arriving(&meta, follower);
                     return serving::held(x, &q, held, &stored, 0, &told, added, sink, facts).await;
                 }
                 None => followed += 1,
@@ -120,6 +121,8 @@ pub(crate) struct Ask<'f> {
     /// Stored but not good enough.
     pub found: Option<&'f Found>,
     pub why: Forward,
+    /// Without conditions of ours: the origin confirmed something that is not what we have.
+    pub plain: bool,
 }
 
 /// Asks the origin, for oneself and, with a fill, for those who follow.
@@ -137,7 +140,10 @@ async fn ask_origin<B: RequestBody, S: Sink>(
 ) -> Result<(), Fail> {
     let policy = &x.route.cache;
     let whole = fill.is_some();
-    let fields = if whole { shape(q, ask.found) } else { Cow::Borrowed(&q.request.fields) };
+    let fields = match whole {
+        true => shape(q, ask.found.filter(|_| !ask.plain)),
+        false => Cow::Borrowed(&q.request.fields),
+    };
     let request_time_ms = x.w.unix_ms();
     let seq = x.w.process.store.seq();
     let fetched = fetch::fetch(x, q.request, &fields, response, added, body, sink, facts).await;
@@ -150,7 +156,7 @@ async fn ask_origin<B: RequestBody, S: Sink>(
                     httpcache::on_failure(&found.stored, Failure::Unreachable, response_time_ms, policy)
             {
                 tracing::debug!(%fault, "serving stale");
-                return serve_stale(x, q, found, age_s, fill, added, sink, facts).await;
+                return Box::pin(serve_stale(x, q, found, age_s, fill, added, sink, facts)).await;
             }
             return Err(fail);
         }
@@ -164,21 +170,29 @@ async fn ask_origin<B: RequestBody, S: Sink>(
     };
     if whole
         && response.status == 304
+        && !ask.plain
         && let Some(found) = ask.found
     {
         fetched.finish(x, facts, true);
-        return revalidated(x, q, found, &exchange, ask, fill, added, sink, facts).await;
+        let freshened = httpcache::freshen(&exchange, &found.stored, &found.object.meta.fields, policy);
+        if freshened == Freshened::Mismatch {
+            let ask = Ask { plain: true, ..ask };
+            // Whoever is admitted to the cache has no body to send again.
+            let mut none = NoBody;
+            return Box::pin(ask_origin(x, q, ask, fill, response, added, &mut none, sink, facts)).await;
+        }
+        return Box::pin(revalidated(x, q, found, freshened, ask, seq, fill, added, sink, facts)).await;
     }
     if let Some(found) = ask.found
         && let Some(age_s) =
             httpcache::on_failure(&found.stored, Failure::Status(response.status), response_time_ms, policy)
     {
         fetched.finish(x, facts, false);
-        return serve_stale(x, q, found, age_s, fill, added, sink, facts).await;
+        return Box::pin(serve_stale(x, q, found, age_s, fill, added, sink, facts)).await;
     }
     if q.asked.method == Method::Head {
         if let Some(found) = ask.found {
-            freshen_by_head(x, found, &exchange);
+            freshen_by_head(x, q, found, &exchange);
         }
         facts.cache = Some(if ask.found.is_some() { CacheStatus::Expired } else { CacheStatus::Miss });
         told(added, &Told { forward: Some(ask.why), ..Told::default() });
@@ -191,10 +205,7 @@ async fn ask_origin<B: RequestBody, S: Sink>(
                 x.w.unshared.add(ask.key);
                 fill.refuse();
             }
-            if response.status < 500
-                && matches!(refusal, Refusal::NoStore | Refusal::Private)
-                && ask.found.is_some()
-            {
+            if ask.found.is_some() && replaces(response.status, refusal) {
                 x.w.process.store.remove(&slot(ask.key));
             }
             facts.cache = Some(match refusal.cf_status() {
@@ -216,12 +227,23 @@ async fn ask_origin<B: RequestBody, S: Sink>(
                 told(added, &Told { forward: Some(ask.why), ..Told::default() });
                 return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
             };
-            store(x, q, &ask, entry, fill, seq, fetched, response, added, sink, facts).await
+            Box::pin(store(x, q, &ask, entry, fill, seq, fetched, response, added, sink, facts)).await
         }
     }
 }
 
-/// Stores a response while answering from it.
+/// Whether a response that is not stored nevertheless shows that what is stored is no longer what there is. What is
+/// said to one request only (authorised, ranged, refused) and passing trouble of the origin show nothing.
+pub(crate) fn replaces(status: u16, refusal: Refusal) -> bool {
+    matches!(status, 200..=203 | 300..=303 | 307 | 308 | 404 | 410)
+        && !matches!(
+            refusal,
+            Refusal::Authorization | Refusal::Bypassed(_) | Refusal::Method | Refusal::Status
+        )
+}
+
+/// Stores a response while answering from it. Who caused the fetch gets the origin's own fields, those included that
+/// are not to be stored.
 #[allow(clippy::too_many_arguments)]
 async fn store<S: Sink>(
     x: &Exchange<'_>,
@@ -246,14 +268,16 @@ async fn store<S: Sink>(
         return exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await;
     }
     let age_s = stored.age_s(x.w.unix_ms());
+    seawall_http::hop::drop_nominated(&mut response.fields);
+    let own = &response.fields;
     match filling::fill(x, fill, fetched, facts) {
         filling::Filled::Whole(object) => {
-            let held = Held::Stored(object);
-            serving::held(x, q, held, &stored, age_s, &told_how, added, sink, facts).await
+            let held = Held::Stored(&object);
+            serving::send(x, q, held, &stored, own, age_s, &told_how, added, sink, facts).await
         }
         filling::Filled::Following(follower) => {
-            let held = Held::Arriving(Arc::new(meta), follower);
-            serving::held(x, q, held, &stored, age_s, &told_how, added, sink, facts).await
+            let held = Held::Arriving(&meta, follower);
+            serving::send(x, q, held, &stored, own, age_s, &told_how, added, sink, facts).await
         }
         filling::Filled::Broken(fault) => Err(Fail::Origin(fault)),
     }
@@ -265,53 +289,73 @@ async fn revalidated<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
     found: &Found,
-    exchange: &httpcache::Exchange<'_>,
+    freshened: Freshened,
     ask: Ask<'_>,
+    seq: u64,
     fill: Option<Fill>,
     added: &mut Fields,
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
     let told = Told { forward: Some(ask.why), forward_status: Some(304), ..Told::default() };
-    match httpcache::freshen(exchange, &found.stored, &found.object.meta.fields, &x.route.cache) {
+    facts.cache = Some(CacheStatus::Revalidated);
+    match freshened {
         Freshened::Update(entry) => {
-            let meta = meta(x, q, &entry, found.object.meta.status, found.object.meta.body_len);
-            let object = match fill {
-                Some(fill) => fill.refresh(&found.object, meta),
-                None => x.w.process.store.refresh(&found.object, meta),
-            };
-            facts.cache = Some(CacheStatus::Revalidated);
             let age_s = entry.stored.age_s(x.w.unix_ms());
-            let told = Told { stored: true, ..told };
-            serving::held(x, q, Held::Stored(object), &entry.stored, age_s, &told, added, sink, facts).await
+            match update(x, q, found, &entry, seq, fill) {
+                Some(object) => {
+                    let told = Told { stored: true, ..told };
+                    let held = Held::Stored(&object);
+                    serving::held(x, q, held, &entry.stored, age_s, &told, added, sink, facts).await
+                }
+                None => serving::last(x, q, found, &entry.fields, age_s, &told, added, sink, facts).await,
+            }
         }
         Freshened::Once(fields) => {
             drop(fill);
-            facts.cache = Some(CacheStatus::Revalidated);
-            serving::last(x, q, found, &fields, &told, added, sink, facts).await
+            serving::last(x, q, found, &fields, 0, &told, added, sink, facts).await
         }
         Freshened::Last(refusal, fields) => {
             x.w.process.store.remove(&slot(ask.key));
             if let Some(fill) = fill {
                 fill.refuse();
             }
-            facts.cache = Some(CacheStatus::Revalidated);
             let told = Told { detail: Some(refusal.token()), ..told };
-            serving::last(x, q, found, &fields, &told, added, sink, facts).await
+            serving::last(x, q, found, &fields, 0, &told, added, sink, facts).await
         }
-        Freshened::Mismatch => {
-            // The origin confirmed something we do not have. Without conditions it cannot.
-            x.w.process.store.remove(&slot(ask.key));
-            drop(fill);
-            let mut response = ResponseHead::default();
-            let fields = shape(q, None);
-            let mut none = NoBody;
-            let fetched =
-                fetch::fetch(x, q.request, &fields, &mut response, added, &mut none, sink, facts).await?;
-            facts.cache = Some(CacheStatus::Expired);
-            exchange::pass_on(x, q.request, &mut response, added, fetched, sink, facts).await
-        }
+        Freshened::Mismatch => Err(Fail::Broken),
     }
+}
+
+/// Stores what a 304 made of a response; under another key, if it varies on other fields now. `None`: it could not be
+/// kept.
+pub(crate) fn update(
+    x: &Exchange<'_>,
+    q: &Question<'_>,
+    found: &Found,
+    entry: &httpcache::Entry,
+    seq: u64,
+    fill: Option<Fill>,
+) -> Option<Arc<Object>> {
+    let store = &x.w.process.store;
+    let old = &found.object;
+    let meta = meta(x, q, entry, old.meta.status, old.meta.body_len);
+    let key = slot(x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields));
+    if key == old.key() {
+        return Some(match fill {
+            Some(fill) => fill.refresh(old, meta),
+            None => store.refresh(old, meta),
+        });
+    }
+    store.remove(&old.key());
+    // Slices lie under the key of their object: a long body is fetched again under its new one.
+    let body = old.body().whole()?.clone();
+    mark_variants(x, q, entry, seq);
+    let object = store.insert(&key, old.seq(), meta, body)?;
+    if let Some(fill) = fill {
+        fill.adopt(object.clone());
+    }
+    Some(object)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -337,13 +381,10 @@ async fn serve_stale<S: Sink>(
     serving::object(x, q, found, age_s, &told, added, sink, facts).await
 }
 
-fn freshen_by_head(x: &Exchange<'_>, found: &Found, exchange: &httpcache::Exchange<'_>) {
+fn freshen_by_head(x: &Exchange<'_>, q: &Question<'_>, found: &Found, exchange: &httpcache::Exchange<'_>) {
     let old = &found.object;
     match httpcache::freshen_by_head(exchange, &found.stored, &old.meta.fields, &x.route.cache) {
-        Some(Freshened::Update(entry)) => {
-            let stored = entry.stored.encode().to_vec().into();
-            x.w.process.store.refresh(old, Meta { fields: entry.fields, stored, ..old.meta.clone() });
-        }
+        Some(Freshened::Update(entry)) => drop(update(x, q, found, &entry, old.seq(), None)),
         Some(Freshened::Mismatch | Freshened::Last(..)) => drop(x.w.process.store.remove(&old.key())),
         Some(Freshened::Once(_)) | None => {}
     }
@@ -375,9 +416,16 @@ pub(crate) fn after_unsafe(x: &Exchange<'_>, request: &RequestHead, response: &R
         target: &request.target,
     };
     for target in httpcache::invalidated(&request_facts, response.status, &response.fields) {
-        let zone = &x.zone.doc.name;
-        x.w.process.store.purge(&Purge::Url { zone, host: request.host(), target: &target });
+        purge_url(&x.w.process.store, x.zone, request.host(), &target);
     }
+}
+
+/// Purges a URL and all its variants. The part of a query that the URL's route ignores does not count.
+pub(crate) fn purge_url(store: &cachestore::Store, zone: &Zone, host: &[u8], target: &[u8]) {
+    let path = target.split(|b| *b == b'?').next().unwrap_or(target);
+    let route = zone.route(host, b"GET", path);
+    let target = route.map_or(Cow::Borrowed(target), |r| r.query.canonical(target));
+    store.purge(&Purge::Url { zone: &zone.doc.name, host, target: &target });
 }
 
 /// Looks a request up; the key is that of the variant, where the URL has variants.
@@ -401,42 +449,38 @@ fn found(object: Arc<Object>) -> Option<Found> {
 async fn follow(
     x: &Exchange<'_>,
     q: &Question<'_>,
+    key: httpcache::Key,
     mut follower: Follower,
 ) -> Option<(Arc<Meta>, Follower, Stored)> {
     match follower.head().await {
         Followed::Head(meta) => {
             let stored = Stored::decode(&meta.stored).ok()?;
             // The fetch was for another variant of the URL if the fields it varies on differ.
-            let (key, spec) = meta.extra.split_at_checked(KEY_BYTES)?;
+            let (of, spec) = Extra::of(&meta).variant()?;
             let same = spec.is_empty()
                 || VarySpec::decode(spec).is_some_and(|s| {
-                    x.w.process.keys.variant(q.primary, &s, &q.request.fields).to_bytes() == key
+                    x.w.process.keys.variant(q.primary, &s, &q.request.fields).to_bytes() == of
                 });
             same.then_some((meta, follower, stored))
         }
         Followed::Refused => {
-            x.w.unshared.add(q.primary);
+            x.w.unshared.add(key);
             None
         }
         Followed::Retry => None,
     }
 }
 
-const KEY_BYTES: usize = 16;
-
 /// Chooses the key to store under; a URL with variants gets a marker that leads to them.
-pub(crate) fn place(
-    x: &Exchange<'_>,
-    q: &Question<'_>,
-    entry: &httpcache::Entry,
-    fill: &mut Fill,
-    seq: u64,
-) {
+pub(crate) fn place(x: &Exchange<'_>, q: &Question<'_>, entry: &httpcache::Entry, fill: &mut Fill, seq: u64) {
+    mark_variants(x, q, entry, seq);
+    fill.vary_to(slot(x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields)));
+}
+
+fn mark_variants(x: &Exchange<'_>, q: &Question<'_>, entry: &httpcache::Entry, seq: u64) {
     if entry.vary.is_empty() {
-        fill.vary_to(slot(q.primary));
         return;
     }
-    let key = x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields);
     let marker = Meta {
         vary: Some(entry.vary.encode().into()),
         labels: labels(x, q, &Fields::new()),
@@ -444,7 +488,6 @@ pub(crate) fn place(
         ..Meta::default()
     };
     x.w.process.store.insert(&slot(q.primary), seq, marker, bytes::Bytes::new());
-    fill.vary_to(slot(key));
 }
 
 /// The head to store.
@@ -455,26 +498,81 @@ pub(crate) fn meta(
     status: u16,
     length: Option<u64>,
 ) -> Meta {
-    let mut extra = Vec::new();
+    let head = ResponseHead { status, fields: entry.fields.clone(), ..ResponseHead::default() };
     let key = x.w.process.keys.variant(q.primary, &entry.vary, &q.request.fields);
-    extra.extend_from_slice(&key.to_bytes());
-    if !entry.vary.is_empty() {
-        extra.extend_from_slice(&entry.vary.encode());
-    }
     Meta {
+        extra: Extra::encode(&head, length, key, &entry.vary),
         status,
-        fields: entry.fields.clone(),
+        fields: head.fields,
         stored: entry.stored.encode().to_vec().into(),
         body_len: length,
         labels: labels(x, q, &entry.fields),
         created_ms: x.w.unix_ms(),
         vary: None,
-        extra: extra.into(),
     }
 }
 
 fn labels(x: &Exchange<'_>, q: &Question<'_>, fields: &Fields) -> Labels {
-    Labels::new(&x.zone.doc.name, q.request.host(), &q.request.target, httpcache::tags::tags(fields))
+    let target = x.route.query.canonical(&q.request.target);
+    Labels::new(&x.zone.doc.name, q.request.host(), &target, httpcache::tags::tags(fields))
+}
+
+/// What the edge keeps beside the record of a response: found out once, when it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Extra<'m>(&'m [u8]);
+
+impl<'m> Extra<'m> {
+    /// May be compressed for a client that wants it.
+    const TEXT: u8 = 1;
+    /// Each of its chunks is a message of its own.
+    const STREAM: u8 = 2;
+    /// Names Accept-Encoding in Vary by itself.
+    const VARIES: u8 = 4;
+
+    pub(crate) fn of(meta: &'m Meta) -> Extra<'m> {
+        Extra(&meta.extra)
+    }
+
+    fn encode(
+        head: &ResponseHead,
+        length: Option<u64>,
+        key: httpcache::Key,
+        vary: &VarySpec,
+    ) -> bytes::Bytes {
+        let text = seawall_compress::eligible(&RequestHead::default(), head, length);
+        let stream = seawall_compress::flushes_each_chunk(head);
+        let varies = vary.names().any(|n| n == b"accept-encoding");
+        let mut out = Vec::with_capacity(32);
+        let flag = |on, flag| if on { flag } else { 0 };
+        out.push(flag(text, Extra::TEXT) | flag(stream, Extra::STREAM) | flag(varies, Extra::VARIES));
+        out.extend_from_slice(&key.to_bytes());
+        if !vary.is_empty() {
+            out.extend_from_slice(&vary.encode());
+        }
+        out.into()
+    }
+
+    pub(crate) fn is_text(self) -> bool {
+        self.has(Extra::TEXT)
+    }
+
+    pub(crate) fn is_stream(self) -> bool {
+        self.has(Extra::STREAM)
+    }
+
+    pub(crate) fn varies_by_coding(self) -> bool {
+        self.has(Extra::VARIES)
+    }
+
+    /// Key, and what it varies on.
+    fn variant(self) -> Option<(&'m [u8], &'m [u8])> {
+        const KEY_BYTES: usize = 16;
+        self.0.get(1..)?.split_at_checked(KEY_BYTES)
+    }
+
+    fn has(self, flag: u8) -> bool {
+        self.0.first().is_some_and(|flags| flags & flag != 0)
+    }
 }
 
 /// The request fields to fetch a whole response with, conditional on what is stored.

@@ -117,7 +117,8 @@ pub(crate) fn refresh(x: &Exchange<'_>, q: &Question<'_>, key: httpcache::Key, f
             authorization: q.asked.authorization,
             ..RequestFacts::default()
         };
-        validate(&x, &q, Ask { key, found: Some(&found), why: Forward::Stale }, fill).await;
+        let ask = Ask { key, found: Some(&found), why: Forward::Stale, plain: false };
+        validate(&x, &q, ask, fill).await;
     });
 }
 
@@ -146,10 +147,7 @@ async fn validate(x: &Exchange<'_>, q: &Question<'_>, ask: Ask<'_>, mut fill: Fi
     if response.status == 304 {
         fetched.finish(x, &mut facts, true);
         match httpcache::freshen(&exchange, &found.stored, &found.object.meta.fields, &x.route.cache) {
-            Freshened::Update(entry) => {
-                let meta = cached::meta(x, q, &entry, found.object.meta.status, found.object.meta.body_len);
-                fill.refresh(&found.object, meta);
-            }
+            Freshened::Update(entry) => drop(cached::update(x, q, found, &entry, seq, Some(fill))),
             Freshened::Once(_) => {}
             Freshened::Last(..) | Freshened::Mismatch => drop(x.w.process.store.remove(&slot(ask.key))),
         }
@@ -158,10 +156,15 @@ async fn validate(x: &Exchange<'_>, q: &Question<'_>, ask: Ask<'_>, mut fill: Fi
     if response.status >= 500 {
         return fetched.finish(x, &mut facts, false);
     }
-    let Ok(entry) = httpcache::store(&exchange, &x.route.cache) else {
-        fill.refuse();
-        x.w.process.store.remove(&slot(ask.key));
-        return fetched.finish(x, &mut facts, false);
+    let entry = match httpcache::store(&exchange, &x.route.cache) {
+        Ok(entry) => entry,
+        Err(refusal) => {
+            fill.refuse();
+            if cached::replaces(response.status, refusal) {
+                x.w.process.store.remove(&slot(ask.key));
+            }
+            return fetched.finish(x, &mut facts, false);
+        }
     };
     cached::place(x, q, &entry, &mut fill, seq);
     let length = seawall_http::framing::length(&response.fields, true).ok().flatten();

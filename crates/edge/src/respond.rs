@@ -19,7 +19,11 @@ pub(crate) const OURS: KnownSet = KnownSet::of(&[
     Known::CfRay,
     Known::CfCacheStatus,
     Known::AltSvc,
+    // Meant for us, not for who comes after.
     Known::SurrogateControl,
+    Known::SeawallCdnCacheControl,
+    Known::CloudflareCdnCacheControl,
+    Known::CacheTag,
 ]);
 
 /// Sends the response in `response` and the body that follows it.

@@ -1,6 +1,6 @@
 //! Answering from the cache: in which form, with which fields, from where the bytes come.
 
-use crate::cached::{Found, Question};
+use crate::cached::{Extra, Found, Question};
 use crate::exchange::{Exchange, Facts, Fail};
 use crate::fetch::{self, NoBody};
 use crate::message::{Reply, Sink};
@@ -11,7 +11,7 @@ use seawall_compress::Coding;
 use seawall_http::h1::encode::KnownSet;
 use seawall_http::{BodyLength, Fields, Known, Method, ResponseHead};
 use seawall_httpcache as httpcache;
-use seawall_httpcache::{Answer, CacheStatus as Told, Stored};
+use seawall_httpcache::{Answer, CacheStatus as Told, StatusText, Stored};
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,20 +20,17 @@ use std::task::Poll;
 /// Longest body compressed whole and kept compressed, in bytes: a few milliseconds of a worker at most. Longer ones
 /// are compressed on the way out, a piece at a time.
 const PACK_MAX: usize = 128 * 1024;
-/// Fields meant for us, not for who comes after.
-const FOR_CACHES: KnownSet =
-    KnownSet::of(&[Known::SeawallCdnCacheControl, Known::CloudflareCdnCacheControl, Known::CacheTag]);
 /// Our name in Cache-Status.
 const NAME: &str = "seawall";
 
 /// A response held by the cache, or on its way into it.
-pub(crate) enum Held {
-    Stored(Arc<Object>),
-    Arriving(Arc<Meta>, Follower),
+pub(crate) enum Held<'h> {
+    Stored(&'h Arc<Object>),
+    Arriving(&'h Meta, Follower),
 }
 
-impl Held {
-    fn meta(&self) -> &Meta {
+impl<'h> Held<'h> {
+    fn meta(&self) -> &'h Meta {
         match self {
             Held::Stored(object) => &object.meta,
             Held::Arriving(meta, _) => meta,
@@ -53,7 +50,7 @@ pub(crate) async fn object<S: Sink>(
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
-    held(x, q, Held::Stored(found.object.clone()), &found.stored, age_s, told, added, sink, facts).await
+    held(x, q, Held::Stored(&found.object), &found.stored, age_s, told, added, sink, facts).await
 }
 
 /// Answers once more from an object that must not be kept, under fields that are not stored with it.
@@ -63,13 +60,13 @@ pub(crate) async fn last<S: Sink>(
     q: &Question<'_>,
     found: &Found,
     fields: &Fields,
+    age_s: u32,
     told: &Told<'_>,
     added: &mut Fields,
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
-    let held = Held::Stored(found.object.clone());
-    send(x, q, held, &found.stored, fields, 0, told, added, sink, facts).await
+    send(x, q, Held::Stored(&found.object), &found.stored, fields, age_s, told, added, sink, facts).await
 }
 
 /// Answers from what is held.
@@ -77,7 +74,7 @@ pub(crate) async fn last<S: Sink>(
 pub(crate) async fn held<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
-    held: Held,
+    held: Held<'_>,
     stored: &Stored,
     age_s: u32,
     told: &Told<'_>,
@@ -85,30 +82,23 @@ pub(crate) async fn held<S: Sink>(
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
-    match &held {
-        Held::Stored(object) => {
-            let object = object.clone();
-            send(x, q, held, stored, &object.meta.fields, age_s, told, added, sink, facts).await
-        }
-        Held::Arriving(meta, _) => {
-            let meta = meta.clone();
-            send(x, q, held, stored, &meta.fields, age_s, told, added, sink, facts).await
-        }
-    }
+    let fields = &held.meta().fields;
+    send(x, q, held, stored, fields, age_s, told, added, sink, facts).await
 }
 
 /// Writes our member of Cache-Status.
 pub(crate) fn tell(added: &mut Fields, told: &Told<'_>) {
-    let mut text = Vec::with_capacity(48);
+    let mut text = StatusText::new();
     told.write(NAME, &mut text);
     added.add(Known::CacheStatus, &text);
 }
 
+/// Answers from what is held, under these fields.
 #[allow(clippy::too_many_arguments)]
-async fn send<S: Sink>(
+pub(crate) async fn send<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
-    held: Held,
+    held: Held<'_>,
     stored: &Stored,
     fields: &Fields,
     age_s: u32,
@@ -117,57 +107,87 @@ async fn send<S: Sink>(
     sink: &mut S,
     facts: &mut Facts,
 ) -> Result<(), Fail> {
-    let length = held.meta().body_len;
-    let status = held.meta().status;
+    let meta = held.meta();
+    let length = meta.body_len;
     added.clear();
     tell(added, told);
     if told.forward.is_none() || age_s > 0 {
         added.add(Known::Age, itoa::Buffer::new().format(age_s).as_bytes());
     }
-    let mut leave_out = respond::OURS.and(FOR_CACHES);
+    let mut leave_out = respond::OURS.with(Known::Age);
     if let Some(max_age) = x.route.cache.client_max_age_s(age_s) {
         leave_out = leave_out.with(Known::CacheControl).with(Known::Expires);
         added.add(Known::CacheControl, format!("max-age={max_age}").as_bytes());
     }
-    let form = httpcache::answer(&q.asked, &q.request.fields, stored, fields, length, x.w.unix_ms());
-    let mut shaped = Fields::new();
-    let (status, fields, range): (u16, Cow<'_, Fields>, Option<(u64, u64)>) = match form {
-        Answer::Whole => (status, Cow::Borrowed(fields), None),
+    let extra = Extra::of(meta);
+    let mut coding = None;
+    if x.route.compression && extra.is_text() {
+        coding = choose(q, extra, length);
+        // Due on the plain form too: a cache behind us must not keep that for all.
+        if coding.is_none() && !extra.varies_by_coding() {
+            added.add(Known::Vary, b"Accept-Encoding");
+        }
+    }
+    let out = |status| Out { x, q, leave_out, status };
+    match httpcache::answer(&q.asked, &q.request.fields, stored, fields, length, x.w.unix_ms()) {
+        Answer::Whole => {
+            let out = out(meta.status);
+            if let Some(coding) = coding {
+                return Box::pin(out.encoded(fields, held, coding, added, sink, facts)).await;
+            }
+            let fields = edited(x, Cow::Borrowed(fields));
+            if q.asked.method == Method::Head {
+                return out.head_only(&fields, length, added, sink, facts).await;
+            }
+            out.body(&fields, Pieces::new(x, q, held, None), length, added, sink, facts).await
+        }
         Answer::NotModified => {
+            let mut shaped = Fields::new();
             httpcache::not_modified(fields, &mut shaped);
-            (304, Cow::Owned(shaped), None)
+            // The fields a 200 would have had (RFC 9110 §15.4.5), which would have been compressed.
+            if coding.is_some() {
+                let mut head = ResponseHead { fields: shaped, ..ResponseHead::default() };
+                if let Some(coding) = coding
+                    && seawall_compress::apply_headers(&mut head, coding)
+                {
+                    head.fields.remove(Known::ContentEncoding);
+                }
+                shaped = head.fields;
+            }
+            let fields = edited(x, Cow::Owned(shaped));
+            out(304).head_only(&fields, None, added, sink, facts).await
         }
         Answer::Part { first, last } => {
+            let mut shaped = Fields::new();
             httpcache::partial(fields, first, last, length.unwrap_or(0), &mut shaped);
-            (206, Cow::Owned(shaped), Some((first, last)))
+            let fields = edited(x, Cow::Owned(shaped));
+            let pieces = Pieces::new(x, q, held, Some((first, last)));
+            out(206).body(&fields, pieces, Some(last - first + 1), added, sink, facts).await
         }
         Answer::Unsatisfiable => {
+            let mut shaped = Fields::new();
             httpcache::unsatisfiable(length.unwrap_or(0), &mut shaped);
-            (416, Cow::Owned(shaped), None)
+            let fields = edited(x, Cow::Owned(shaped));
+            out(416).head_only(&fields, Some(0), added, sink, facts).await
         }
+    }
+}
+
+/// The coding this client gets; of the response, all that counts was found out when it was stored.
+fn choose(q: &Question<'_>, extra: Extra<'_>, length: Option<u64>) -> Option<Coding> {
+    let fields = &q.request.fields;
+    if !fields.has(Known::AcceptEncoding) || q.asked.range && q.request.method == Method::Get {
+        return None;
+    }
+    let forbids = |line: &[u8]| {
+        line.split(|b| *b == b',').any(|d| d.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
     };
-    let fields = edited(x, fields);
-    let out = Out { x, q, leave_out, status };
-    if status == 304 || status == 416 || q.asked.method == Method::Head {
-        let length = match status {
-            304 => None,
-            416 => Some(0),
-            _ => range.map_or(length, |(first, last)| Some(last - first + 1)),
-        };
-        return out.head_only(&fields, length, added, sink, facts).await;
+    if fields.all(Known::CacheControl).any(forbids) {
+        return None;
     }
-    if status != 206 && x.route.compression && q.request.fields.has(Known::AcceptEncoding) {
-        let mut head = ResponseHead { status, fields: fields.into_owned(), ..ResponseHead::default() };
-        let Some(coding) = respond::choose_coding(x, q.request, &head, length, Coding::STATIC) else {
-            return out.body(&head.fields, Pieces::new(x, q, held, range), length, added, sink, facts).await;
-        };
-        if !seawall_compress::apply_headers(&mut head, coding) {
-            return out.body(&head.fields, Pieces::new(x, q, held, range), length, added, sink, facts).await;
-        }
-        return out.encoded(&head.fields, held, coding, added, sink, facts).await;
-    }
-    let length = range.map_or(length, |(first, last)| Some(last - first + 1));
-    out.body(&fields, Pieces::new(x, q, held, range), length, added, sink, facts).await
+    let available = if extra.is_stream() { Coding::STREAM } else { Coding::STATIC };
+    seawall_compress::negotiate(fields.all(Known::AcceptEncoding), available)
+        .filter(|coding| length.is_none_or(|n| n >= coding.min_body_bytes()))
 }
 
 /// The route's edits, for which stored fields have to be copied.
@@ -253,26 +273,49 @@ impl Out<'_, '_> {
     async fn encoded<S: Sink>(
         &self,
         fields: &Fields,
-        held: Held,
+        held: Held<'_>,
         coding: Coding,
         added: &mut Fields,
         sink: &mut S,
         facts: &mut Facts,
     ) -> Result<(), Fail> {
-        facts.uncompressed = held.meta().body_len;
+        let length = held.meta().body_len;
+        let is_head = self.q.asked.method == Method::Head;
+        let mut packed = None;
         if let Held::Stored(object) = &held
             && let Some(whole) = object.body().whole().filter(|w| w.len() <= PACK_MAX)
         {
-            let packed = match self.packed(object, coding) {
-                Some(packed) => packed,
-                None => self.pack(object, whole, coding)?,
+            packed = match self.packed(object, coding) {
+                None if !is_head => Some(self.pack(object, whole, coding)?),
+                packed => packed,
             };
-            let reply = self.reply(fields, added, BodyLength::Exact(packed.len() as u64), facts);
-            return Ok(sink.head(&reply, packed, true).await?);
+            let unedited = self.x.route.doc.response_headers.is_empty();
+            if let Some(packed) =
+                packed.as_ref().filter(|_| unedited && std::ptr::eq(fields, &object.meta.fields))
+            {
+                return self.send_packed(&packed.meta.fields, packed, length, added, sink, facts).await;
+            }
         }
+        let mut head = ResponseHead { fields: fields.clone(), ..ResponseHead::default() };
+        if !seawall_compress::apply_headers(&mut head, coding) {
+            let fields = edited(self.x, Cow::Owned(head.fields));
+            if is_head {
+                return self.head_only(&fields, length, added, sink, facts).await;
+            }
+            let pieces = Pieces::new(self.x, self.q, held, None);
+            return self.body(&fields, pieces, length, added, sink, facts).await;
+        }
+        let fields = edited(self.x, Cow::Owned(head.fields));
+        if let Some(packed) = &packed {
+            return self.send_packed(&fields, packed, length, added, sink, facts).await;
+        }
+        if is_head {
+            return self.head_only(&fields, None, added, sink, facts).await;
+        }
+        facts.uncompressed = length;
         let mut encoder = self.x.w.encoders.borrow_mut().take(coding).map_err(|_| Fail::Broken)?;
         let mut pieces = Pieces::new(self.x, self.q, held, None);
-        let reply = self.reply(fields, added, BodyLength::Chunked, facts);
+        let reply = self.reply(&fields, added, BodyLength::Chunked, facts);
         sink.head(&reply, Bytes::new(), false).await?;
         loop {
             let mut next = std::pin::pin!(pieces.next());
@@ -291,30 +334,56 @@ impl Out<'_, '_> {
             let Some(piece) = piece? else { break };
             let mut out = Vec::new();
             encoder.write(&piece, &mut out).map_err(|_| Fail::Broken)?;
-            sink.data(out.into()).await?;
+            if !out.is_empty() {
+                sink.data(out.into()).await?;
+            }
         }
         let mut out = Vec::new();
         encoder.finish(&mut out).map_err(|_| Fail::Broken)?;
         self.x.w.encoders.borrow_mut().put(encoder);
-        sink.data(out.into()).await?;
+        if !out.is_empty() {
+            sink.data(out.into()).await?;
+        }
         Ok(sink.end(None).await?)
     }
 
-    fn packed(&self, object: &Arc<Object>, coding: Coding) -> Option<Bytes> {
-        let found = self.x.w.process.store.memory(&self.packed_key(object, coding))?;
-        found.body().whole().cloned()
+    async fn send_packed<S: Sink>(
+        &self,
+        fields: &Fields,
+        packed: &Object,
+        uncompressed: Option<u64>,
+        added: &mut Fields,
+        sink: &mut S,
+        facts: &mut Facts,
+    ) -> Result<(), Fail> {
+        let body = packed.body().whole().cloned().unwrap_or_default();
+        if self.q.asked.method == Method::Head {
+            return self.head_only(fields, Some(body.len() as u64), added, sink, facts).await;
+        }
+        facts.uncompressed = uncompressed;
+        let reply = self.reply(fields, added, BodyLength::Exact(body.len() as u64), facts);
+        Ok(sink.head(&reply, body, true).await?)
+    }
+
+    /// The compressed copy of an object, head and all, if there is one.
+    fn packed(&self, object: &Arc<Object>, coding: Coding) -> Option<Arc<Object>> {
+        let store = &self.x.w.process.store;
+        let key = self.packed_key(object, coding);
+        let found = store.memory(&key)?;
+        if found.meta.created_ms == object.meta.created_ms {
+            return Some(found);
+        }
+        // Validated since: the body is the same, the fields may not be.
+        store.insert(&key, object.seq(), packed_meta(object, coding)?, found.body().whole()?.clone())
     }
 
     /// Compresses an object's body and keeps the result beside it, under its labels: purges find both.
-    fn pack(&self, object: &Arc<Object>, whole: &Bytes, coding: Coding) -> Result<Bytes, Fail> {
+    fn pack(&self, object: &Arc<Object>, whole: &Bytes, coding: Coding) -> Result<Arc<Object>, Fail> {
         let packed: Bytes = seawall_compress::compress_whole(whole, coding).map_err(|_| Fail::Broken)?.into();
-        let meta = Meta {
-            labels: object.meta.labels.clone(),
-            created_ms: object.meta.created_ms,
-            ..Meta::default()
-        };
-        self.x.w.process.store.insert(&self.packed_key(object, coding), object.seq(), meta, packed.clone());
-        Ok(packed)
+        let meta = packed_meta(object, coding).ok_or(Fail::Broken)?;
+        let (key, store) = (self.packed_key(object, coding), &self.x.w.process.store);
+        let kept = store.insert(&key, object.seq(), meta.clone(), packed.clone());
+        Ok(kept.unwrap_or_else(|| Arc::new(Object::unstored(key, object.seq(), meta, packed))))
     }
 
     fn packed_key(&self, object: &Arc<Object>, coding: Coding) -> seawall_cachestore::Key {
@@ -323,18 +392,32 @@ impl Out<'_, '_> {
     }
 }
 
+/// The head of a compressed copy; `None` if there is no room for the fields.
+fn packed_meta(object: &Object, coding: Coding) -> Option<Meta> {
+    let meta = &object.meta;
+    let mut head = ResponseHead { fields: meta.fields.clone(), ..ResponseHead::default() };
+    seawall_compress::apply_headers(&mut head, coding).then_some(())?;
+    Some(Meta {
+        status: meta.status,
+        fields: head.fields,
+        labels: meta.labels.clone(),
+        created_ms: meta.created_ms,
+        ..Meta::default()
+    })
+}
+
 /// The bytes of a held body, or of a range of it, in order.
 struct Pieces<'p, 'x> {
     x: &'p Exchange<'x>,
     q: &'p Question<'p>,
-    held: Held,
+    held: Held<'p>,
     position: u64,
     /// First byte that is not wanted.
     end: Option<u64>,
 }
 
 impl<'p, 'x> Pieces<'p, 'x> {
-    fn new(x: &'p Exchange<'x>, q: &'p Question<'p>, mut held: Held, range: Option<(u64, u64)>) -> Self {
+    fn new(x: &'p Exchange<'x>, q: &'p Question<'p>, mut held: Held<'p>, range: Option<(u64, u64)>) -> Self {
         let (position, end) = match range {
             Some((first, last)) => (first, Some(last + 1)),
             None => (0, held.meta().body_len),
@@ -366,8 +449,8 @@ impl<'p, 'x> Pieces<'p, 'x> {
                 Some(Err(_)) => return Err(Fail::Broken),
             },
             Held::Stored(object) => {
-                let object = object.clone();
-                match self.from_object(&object).await? {
+                let object = *object;
+                match self.stored_piece(object).await? {
                     Some(piece) => piece,
                     None => return Ok(None),
                 }
@@ -382,7 +465,7 @@ impl<'p, 'x> Pieces<'p, 'x> {
         Ok(Some(piece))
     }
 
-    async fn from_object(&mut self, object: &Arc<Object>) -> Result<Option<Bytes>, Fail> {
+    async fn stored_piece(&mut self, object: &Arc<Object>) -> Result<Option<Bytes>, Fail> {
         let body = object.body();
         let (slice, offset) = match body.whole() {
             Some(whole) => (whole.clone(), self.position),

@@ -5,6 +5,7 @@ use crate::vary::VarySpec;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use seawall_http::Fields;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A cache key of 128 bits.
 ///
@@ -53,6 +54,35 @@ pub enum QueryRule {
     /// All parameters but those whose name, as it came (percent-encoding included), matches one of these globs, `*`
     /// standing for any run of bytes. A query of which nothing is left counts as none.
     Ignore(Vec<Box<[u8]>>),
+}
+
+impl QueryRule {
+    /// A target (path and query) without what does not count: the one name under which all that share a key are known.
+    #[must_use]
+    pub fn canonical<'t>(&self, target: &'t [u8]) -> Cow<'t, [u8]> {
+        let Some(mark) = target.iter().position(|b| *b == b'?') else { return Cow::Borrowed(target) };
+        let (path, query) = (target.get(..mark).unwrap_or(target), target.get(mark + 1..).unwrap_or(&[]));
+        match self {
+            QueryRule::Keep => Cow::Borrowed(target),
+            QueryRule::IgnoreAll => Cow::Borrowed(path),
+            QueryRule::Ignore(globs) => {
+                let mut out = path.to_vec();
+                for (n, parameter) in counting(query, globs).enumerate() {
+                    out.push(if n == 0 { b'?' } else { b'&' });
+                    out.extend_from_slice(parameter);
+                }
+                Cow::Owned(out)
+            }
+        }
+    }
+}
+
+/// The parameters that are not ignored, in their order.
+fn counting<'q>(query: &'q [u8], globs: &'q [Box<[u8]>]) -> impl Iterator<Item = &'q [u8]> {
+    query.split(|b| *b == b'&').filter(|parameter| {
+        let name = parameter.split(|b| *b == b'=').next().unwrap_or(&[]);
+        !globs.iter().any(|g| glob::matches(g, name))
+    })
 }
 
 /// Makes keys. Build once and share: making the secrets costs more than many keys.
@@ -141,11 +171,7 @@ fn put(bytes: &mut Bytes, part: &[u8]) {
 /// The parameters that are not ignored, in their order. A query of which nothing is left counts as none.
 fn put_filtered(bytes: &mut Bytes, query: &[u8], globs: &[Box<[u8]>]) {
     let mut any = false;
-    for parameter in query.split(|b| *b == b'&') {
-        let name = parameter.split(|b| *b == b'=').next().unwrap_or(&[]);
-        if globs.iter().any(|g| glob::matches(g, name)) {
-            continue;
-        }
+    for parameter in counting(query, globs) {
         if !any {
             bytes.push(2);
             any = true;
@@ -213,6 +239,21 @@ mod tests {
         assert_eq!(key(Some("utm_source=a"), &utm), key(None, &utm));
         assert_ne!(key(Some("x=1&y=2"), &utm), key(Some("x=1"), &utm));
         assert_ne!(key(Some("fbclidx=1"), &utm), key(None, &utm));
+    }
+
+    #[test]
+    fn targets_of_one_key_have_one_canonical_name() {
+        let utm = QueryRule::Ignore(vec![b"utm_*".as_slice().into()]);
+        for (rule, target, canonical) in [
+            (&QueryRule::Keep, "/a?utm_x=1", "/a?utm_x=1"),
+            (&QueryRule::IgnoreAll, "/a?b=1", "/a"),
+            (&QueryRule::IgnoreAll, "/a", "/a"),
+            (&utm, "/a?utm_x=1", "/a"),
+            (&utm, "/a?x&utm_x=1&y=2", "/a?x&y=2"),
+            (&utm, "/a?", "/a?"),
+        ] {
+            assert_eq!(*rule.canonical(target.as_bytes()), *canonical.as_bytes(), "{target}");
+        }
     }
 
     #[test]

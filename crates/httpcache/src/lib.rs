@@ -60,7 +60,7 @@ pub use policy::{
     Heuristic, Mode, POLICY_SECONDS_MAX, Policy, STATIC_EXTENSIONS, SetCookie, default_ttl_s, is_static,
 };
 pub use reuse::{Failure, Verdict, Why, decide, on_failure};
-pub use status::{CacheStatus, CfStatus, DETAIL_MAX, Forward};
+pub use status::{CacheStatus, CfStatus, DETAIL_MAX, Forward, StatusText};
 pub use stored::{DecodeError, Flags, STORED_LEN, Stored};
 pub use storing::{Entry, Exchange, Refusal, store};
 pub use validation::{Freshened, confirms, for_whole, freshen, freshen_by_head, merge, validation};

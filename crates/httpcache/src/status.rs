@@ -1,7 +1,12 @@
 //! How the cache tells what it did: Cache-Status (RFC 9211) and CF-Cache-Status.
 
+use smallvec::SmallVec;
+
 /// Longest `detail` written, in bytes; the rest is cut.
 pub const DETAIL_MAX: usize = 64;
+
+/// Where a member is written: with the usual detail it fits without an allocation.
+pub type StatusText = SmallVec<[u8; 128]>;
 
 /// CF-Cache-Status (developers.cloudflare.com/cache/concepts/cache-responses).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -116,7 +121,7 @@ pub struct CacheStatus<'a> {
 impl CacheStatus<'_> {
     /// Appends the member for the cache `name` (a token, else it is written as a string):
     /// `seawall; fwd=stale; fwd-status=304; ttl=60; stored; detail=x`.
-    pub fn write(&self, name: &str, out: &mut Vec<u8>) {
+    pub fn write(&self, name: &str, out: &mut StatusText) {
         text(name, out);
         match self.forward {
             None => out.extend_from_slice(b"; hit"),
@@ -148,7 +153,7 @@ impl CacheStatus<'_> {
 }
 
 /// A token where it can be one, else a string (RFC 9651 §3.3).
-fn text(text: &str, out: &mut Vec<u8>) {
+fn text(text: &str, out: &mut StatusText) {
     let bytes = text.as_bytes().get(..DETAIL_MAX).unwrap_or(text.as_bytes());
     let inner = |b: &u8| crate::list::is_token(*b) || matches!(b, b':' | b'/');
     if bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'*') && bytes.iter().all(inner) {
@@ -166,7 +171,7 @@ fn text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// An integer of at most 15 digits (RFC 9651 §3.3.1), written without allocating.
-fn number(n: i64, out: &mut Vec<u8>) {
+fn number(n: i64, out: &mut StatusText) {
     const LIMIT: i64 = 999_999_999_999_999;
     let n = n.clamp(-LIMIT, LIMIT);
     if n < 0 {
@@ -181,7 +186,7 @@ fn number(n: i64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend(digits.iter().take(used).rev());
+    out.extend(digits.iter().take(used).rev().copied());
 }
 
 #[cfg(test)]
@@ -190,9 +195,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(status: CacheStatus<'_>) -> String {
-        let mut out = Vec::new();
+        let mut out = StatusText::new();
         status.write("seawall", &mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.to_vec()).unwrap()
     }
 
     #[test]
@@ -215,9 +220,9 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_are_written_as_usual(n in -999_999_999_999_999i64..=999_999_999_999_999) {
-            let mut out = Vec::new();
+            let mut out = StatusText::new();
             number(n, &mut out);
-            prop_assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+            prop_assert_eq!(String::from_utf8(out.to_vec()).unwrap(), n.to_string());
         }
     }
 }
