@@ -12,6 +12,7 @@ use seawall_http::h1::encode::KnownSet;
 use seawall_http::{
     BodyLength, Fault, Fields, Known, Method, RequestHead, ResponseHead, Version, authority, hop,
 };
+use std::sync::LazyLock;
 
 /// The request to an origin.
 pub(crate) fn request(
@@ -126,7 +127,7 @@ pub(crate) fn copy(map: &HeaderMap, fields: &mut Fields) {
 
 /// Fields as HTTP/2 sends them: without those of one hop and those in `leave_out`.
 pub(crate) fn header_map(fields: &Fields, leave_out: KnownSet) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(24);
+    let mut map = HeaderMap::with_capacity(16);
     extend(&mut map, fields, leave_out);
     map
 }
@@ -138,8 +139,18 @@ pub(crate) fn extend(map: &mut HeaderMap, fields: &Fields, leave_out: KnownSet) 
         if leave_out.has(known) {
             continue;
         }
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        let name = match NAMES.get(known as usize) {
+            Some(name) => name.clone(),
+            None => HeaderName::from_bytes(name).ok(),
+        };
+        if let (Some(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
+            // Never the same twice, so it would only push what is out of the compression table.
+            value.set_sensitive(known == Known::CfRay);
             map.append(name, value);
         }
     }
 }
+
+/// The well-known names as `http` has them, made once: making one means folding its case, and for most an allocation.
+static NAMES: LazyLock<Vec<Option<HeaderName>>> =
+    LazyLock::new(|| Known::all().iter().map(|k| HeaderName::from_bytes(k.name().as_bytes()).ok()).collect());

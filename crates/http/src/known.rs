@@ -55,6 +55,12 @@ const EMPTY: u8 = u8::MAX;
 const TABLE: [u8; SLOTS] = build();
 
 impl Known {
+    /// Every well-known name, in the order of the enum.
+    #[must_use]
+    pub const fn all() -> &'static [Known] {
+        ALL
+    }
+
     /// The name in its usual spelling; empty for [`Known::Other`].
     #[must_use]
     pub fn name(self) -> &'static str {
