@@ -4,6 +4,7 @@
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use seawall_tidy::{Repository, document, layers, licence, manifest, source};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -165,4 +166,29 @@ fn crates_built_in_two_versions_are_counted() {
 #[test]
 fn documents_are_there_and_their_links_lead_somewhere() {
     none(document::complaints(&HERE).unwrap());
+}
+
+#[test]
+fn scripts_are_executable_and_parse() {
+    let is_script = |file: &Path| {
+        let text = std::fs::read(HERE.root().join(file)).unwrap_or_default();
+        text.starts_with(b"#!") && file.extension().is_none()
+    };
+    let mut found = Vec::new();
+    let scripts: Vec<_> = HERE.files().filter(|file| is_script(file)).collect();
+    assert!(scripts.contains(&Path::new(".ci/run")), "{scripts:?}");
+    for script in scripts {
+        let path = HERE.root().join(script);
+        if std::fs::metadata(&path).unwrap().permissions().mode() & 0o111 == 0 {
+            found.push(format!("{}: chmod +x", script.display()));
+        }
+        let first = std::fs::read_to_string(&path).unwrap();
+        if first.lines().next().is_some_and(|line| line.ends_with("sh")) {
+            let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
+            if !checked.status.success() {
+                found.push(String::from_utf8_lossy(&checked.stderr).into_owned());
+            }
+        }
+    }
+    none(found);
 }
