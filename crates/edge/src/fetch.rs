@@ -51,6 +51,7 @@ pub(crate) struct Fetched<'b> {
     /// What is left to send of the request's body.
     pub upload: Option<upload::Upload<'b>>,
     ticket: Option<Ticket>,
+    status: u16,
     pool: usize,
     member: usize,
     /// Cookie that ties the client to this origin, to be set.
@@ -60,19 +61,14 @@ pub(crate) struct Fetched<'b> {
 impl Fetched<'_> {
     /// Takes what remains to be read away from the request that caused it.
     pub(crate) fn detach(self) -> Detached {
-        Detached { source: self.source, ticket: self.ticket, pool: self.pool, member: self.member }
+        let Fetched { source, ticket, status, pool, member, .. } = self;
+        Detached { source, ticket, status, pool, member }
     }
 
     /// Gives the connection back and tells the pool how it went.
     pub(crate) fn finish(self, x: &Exchange<'_>, facts: &mut Facts, delivered: bool) {
-        let status = facts.origin.as_ref().map_or(0, |o| o.status);
         let whole = self.source.is_done() && self.upload.is_none();
-        let outcome = match (self.source.failed(), delivered || whole) {
-            (true, _) => Outcome::BadResponse,
-            (false, false) => Outcome::ClientGone,
-            (false, true) if status >= 500 => Outcome::Status5xx,
-            (false, true) => Outcome::Ok,
-        };
+        let outcome = outcome(&self.source, delivered || whole, self.status);
         if let Some(origin) = facts.origin.as_mut() {
             origin.bytes = self.source.read();
         }
@@ -92,6 +88,7 @@ impl Fetched<'_> {
 pub(crate) struct Detached {
     pub source: Source,
     ticket: Option<Ticket>,
+    status: u16,
     pool: usize,
     member: usize,
 }
@@ -100,11 +97,7 @@ impl Detached {
     /// Gives the connection back and tells the pool how it went.
     pub(crate) fn finish(self, w: &Worker, zone: &Zone) {
         let whole = self.source.is_done();
-        let outcome = match (self.source.failed(), whole) {
-            (true, _) => Outcome::BadResponse,
-            (false, true) => Outcome::Ok,
-            (false, false) => Outcome::ClientGone,
-        };
+        let outcome = outcome(&self.source, whole, self.status);
         if let Some(pool) = zone.pools.get(self.pool)
             && let Some(origin) = pool.origins.get(self.member)
         {
@@ -115,6 +108,20 @@ impl Detached {
             w.process.note(ticket.finish(w.pool_ms(), outcome));
         }
     }
+}
+
+/// How a request went whose response head had come: `taken` if somebody took all of it.
+fn outcome(source: &Source, taken: bool, status: u16) -> Outcome {
+    match (source.failed(), taken) {
+        (true, _) => Outcome::BadResponse,
+        (false, false) => Outcome::ClientGone,
+        (false, true) => outcome_of(status),
+    }
+}
+
+/// What a status says of the origin.
+pub(crate) fn outcome_of(status: u16) -> Outcome {
+    if status >= 500 { Outcome::Status5xx } else { Outcome::Ok }
 }
 
 /// Counts a body that broke off; its head was counted as an answer.
@@ -163,7 +170,8 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
                 let elapsed_us = answered(x, origin, facts);
                 ticket.first_byte(now, elapsed_us, status);
                 added.clear();
-                return Ok(Fetched { source, upload, ticket: Some(ticket), pool: at, member, affinity });
+                let ticket = Some(ticket);
+                return Ok(Fetched { source, upload, ticket, status, pool: at, member, affinity });
             }
             Err(Attempt::Client(fail)) => return Err(fail),
             Err(Attempt::Origin(fault)) => fault,

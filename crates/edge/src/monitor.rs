@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use seawall_balance::Standing;
 use seawall_model::{Monitor, MonitorKind};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,23 +25,25 @@ const BODY_MAX: usize = 64 * 1024;
 pub(crate) async fn run(process: Arc<Process>) {
     let places = Arc::new(tokio::sync::Semaphore::new(PROBES_MAX));
     let mut interval = tokio::time::interval(LOOK);
-    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    // Of the process's own: many edges that started together must not probe in step (DESIGN R11).
+    let mut random = RandomState::new().hash_one(std::process::id());
     loop {
         interval.tick().await;
         let live = process.live.load_full();
         let now_ms = u64::try_from(process.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         for zone in &live.zones {
             for (p, pool) in zone.pools.iter().enumerate() {
-                if !pool.balance.next_probe_ms().is_some_and(|due| due <= now_ms) {
+                if pool.balance.next_probe_ms().is_none_or(|due| due > now_ms) {
                     continue;
                 }
                 for member in 0..pool.origins.len() {
-                    seed =
-                        seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    if !pool.balance.claim_probe(member, now_ms, seed) {
+                    // First the place, then the claim: what is claimed and not carried out is lost for an interval.
+                    let Ok(place) = places.clone().try_acquire_owned() else { break };
+                    random =
+                        random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    if !pool.balance.claim_probe(member, now_ms, random) {
                         continue;
                     }
-                    let Ok(place) = places.clone().try_acquire_owned() else { break };
                     let (process, zone) = (process.clone(), zone.clone());
                     tokio::spawn(async move {
                         probe(&process, &zone, p, member).await;

@@ -153,7 +153,7 @@ pub(crate) async fn accept<S: Sink>(
         sink.data(piece).await?;
     }
     sink.end(None).await?;
-    x.w.process.note(ticket.finish(x.w.pool_ms(), Outcome::Ok));
+    x.w.process.note(ticket.finish(x.w.pool_ms(), fetch::outcome_of(response.status)));
     Ok(None)
 }
 
