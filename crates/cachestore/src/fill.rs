@@ -131,6 +131,7 @@ impl Fill {
             return false;
         }
         self.headed = true;
+        self.store.note_url(&meta.labels);
         self.want = meta.body_len;
         let head = Arc::new(meta);
         self.shared.change(|state| state.begin(head, needs));

@@ -79,6 +79,11 @@ impl Labels {
         Labels(list.into())
     }
 
+    /// The label of the URL.
+    pub(crate) fn url(&self) -> Option<u64> {
+        self.0.get(2).copied()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         self.0.iter().copied()
     }

@@ -31,6 +31,7 @@ mod registry;
 mod stats;
 mod store;
 mod tiers;
+mod urls;
 
 pub use fill::{Fill, Unstored};
 pub use follow::{Followed, Follower, Lost};

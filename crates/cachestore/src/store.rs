@@ -13,6 +13,7 @@ use crate::object::{Meta, Object};
 use crate::registry::{Entered, Registry};
 use crate::stats::{Counters, Stats, add, read};
 use crate::tiers::Tiers;
+use crate::urls::Urls;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub tiers: Arc<Tiers>,
     pub marks: Arc<Marks>,
     pub fills: Registry,
+    pub urls: Urls,
     pub max_object: u64,
     pub fill_memory: u64,
 }
@@ -78,6 +80,9 @@ impl Store {
     #[must_use]
     pub fn open(config: &Config) -> Store {
         let counters = Arc::new(Counters::default());
+        // Of what an earlier process left there, no one knows the URLs.
+        let inherited = config.disk > 0
+            && std::fs::read_dir(&config.path).is_ok_and(|mut folder| folder.next().is_some());
         let memory = Arc::new(Memory::new(config.memory, &counters));
         let marks = Arc::new(Marks::new(0));
         let tiers = Arc::new_cyclic(|tiers| {
@@ -101,6 +106,7 @@ impl Store {
             tiers,
             marks,
             fills: Registry::default(),
+            urls: Urls::new(inherited),
             max_object: config.max_object.min(held / 2),
             fill_memory: config.fill_memory,
         }))
@@ -202,6 +208,7 @@ impl Store {
             add(&inner.tiers.counters.refused, 1);
             return None;
         }
+        inner.note_url(&object.meta.labels);
         inner.tiers.put(&object);
         add(&inner.tiers.counters.admitted, 1);
         Some(object)
@@ -229,6 +236,23 @@ impl Store {
             self.0.fills.leave(*key, &fill);
         }
         self.0.tiers.remove(*key)
+    }
+
+    /// Invalidates a URL with all its variants after an unsafe request (RFC 9111 §4.4): as [`Store::purge`] of the URL
+    /// does, which it comes to if anything may be stored there. `key` is the one under which fetches of the URL begin; a
+    /// fetch under way is kept from being stored. Sites with many such requests would else be full of marks.
+    pub fn invalidate(&self, key: &Key, url: &Purge<'_>) {
+        let inner = &self.0;
+        if let Some(fill) = inner.fills.find(*key) {
+            fill.doomed.store(true, Ordering::SeqCst);
+            inner.fills.leave(*key, &fill);
+        }
+        let (_, labels) = crate::label::marked(url);
+        let may_be_stored = labels.iter().flatten().any(|label| inner.urls.has(*label));
+        // Fetches that found no room on the list cannot be found on it.
+        if may_be_stored || inner.fills.len() >= crate::FILLS_MAX {
+            self.purge(url);
+        }
     }
 
     /// Purges: everything it names that was fetched before is dead when this returns.
@@ -293,6 +317,13 @@ impl Store {
 }
 
 impl Inner {
+    /// Notes that something may be stored for the URL these labels name.
+    pub fn note_url(&self, labels: &crate::Labels) {
+        if let Some(label) = labels.url() {
+            self.urls.put(label);
+        }
+    }
+
     fn shared(&self, key: Key) -> Arc<Shared> {
         Shared::new(self.marks.next(), key, self.tiers.clone())
     }

@@ -194,3 +194,42 @@ fn purges_and_lookups_racing_never_show_an_object_fetched_before_its_purge_retur
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
 }
+
+#[test]
+fn invalidating_a_url_marks_only_what_may_be_stored() {
+    let store = Store::open(&Config::default());
+    let meta = || Meta { labels: Labels::new("z", b"h", b"/stored", []), ..Meta::default() };
+    store.insert(&Key(1), store.seq(), meta(), Bytes::new()).unwrap();
+    for n in 0..100u32 {
+        let target = format!("/other/{n}");
+        store.invalidate(
+            &Key(1000 + u128::from(n)),
+            &Purge::Url { zone: "z", host: b"h", target: target.as_bytes() },
+        );
+    }
+    assert!(store.stats().marks < 5 && store.memory(&Key(1)).is_some());
+    store.invalidate(&Key(1), &Purge::Url { zone: "z", host: b"h", target: b"/stored" });
+    assert!(store.memory(&Key(1)).is_none());
+}
+
+#[test]
+fn invalidating_a_url_keeps_out_what_is_fetched_for_it() {
+    use seawall_cachestore::Join;
+    let store = Store::open(&Config::default());
+    let url = Purge::Url { zone: "z", host: b"h", target: b"/new" };
+    let meta = || Meta { labels: Labels::new("z", b"h", b"/new", []), ..Meta::default() };
+    for headed in [false, true] {
+        let Join::Lead(mut fill) = store.join(&Key(1), None) else { panic!() };
+        if headed {
+            fill.head(meta());
+        }
+        store.invalidate(&Key(1), &url);
+        // Whoever comes after it asks anew.
+        assert!(matches!(store.join(&Key(1), None), Join::Lead(_)));
+        if !headed {
+            fill.head(meta());
+        }
+        assert!(fill.finish().is_err(), "{headed}");
+        assert!(store.memory(&Key(1)).is_none());
+    }
+}

@@ -416,7 +416,14 @@ pub(crate) fn after_unsafe(x: &Exchange<'_>, request: &RequestHead, response: &R
         target: &request.target,
     };
     for target in httpcache::invalidated(&request_facts, response.status, &response.fields) {
-        purge_url(&x.w.process.store, x.zone, request.host(), &target);
+        let mut halves = target.splitn(2, |b| *b == b'?');
+        let (path, query) = (halves.next().unwrap_or(&[]), halves.next());
+        let Some(route) = x.zone.route(request.host(), b"GET", path) else { continue };
+        let (zone, host) = (&x.zone.doc.name, &request.authority);
+        let of = Target { scheme: scheme(x), host, zone: zone.as_bytes(), path, query };
+        let key = x.w.process.keys.key(&of, &route.query);
+        let url = Purge::Url { zone, host: request.host(), target: &route.query.canonical(&target) };
+        x.w.process.store.invalidate(&slot(key), &url);
     }
 }
 
