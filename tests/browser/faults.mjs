@@ -91,9 +91,7 @@ export async function withBrokenOrigins(open) {
       assert(!text.includes("127.0.0.1:"), "the page shows an origin's address");
       await isReadable(page);
       await fitsItsWidth(page);
-      await picture(page, `fault-${code}-${host.split(".")[0]}-phone`);
-      await page.setViewportSize({ width: 1280, height: 860 });
-      await picture(page, `fault-${code}-${host.split(".")[0]}-wide`);
+      await picture(page, `fault-${code}-${host.split(".")[0]}`);
       await context.close();
       return line.SeawallErrorDetail;
     });

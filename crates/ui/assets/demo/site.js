@@ -117,7 +117,7 @@ function talkPage(form) {
   socket.onclose = (event) => say("socket-state", `Closed (${event.code}). Reload the page to connect again.`);
   socket.onmessage = (event) => {
     const item = document.createElement("li");
-    item.textContent = `${event.data} (${milliseconds(performance.now() - sent.shift())} ms)`;
+    item.textContent = `${milliseconds(performance.now() - sent.shift())} ms  ${event.data}`;
     log.prepend(item);
     while (log.children.length > 50) log.lastChild.remove();
   };
