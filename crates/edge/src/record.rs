@@ -62,6 +62,10 @@ pub(crate) fn write(
     };
     w.metrics.in_flight.dec();
     w.metrics.observe(&record);
+    if let Some(before) = facts.uncompressed {
+        w.metrics.compression_in.add(before);
+        w.metrics.compression_out.add(body_bytes);
+    }
     w.log.borrow_mut().record(&record);
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use seawall_compress::{Coding, Encoder};
 use seawall_http::h1::encode::KnownSet;
 use seawall_http::{BodyLength, Fields, Known, RequestHead, ResponseHead, framing};
-use seawall_telemetry::names::CacheStatus;
+use seawall_telemetry::names::{self as telemetry, CacheStatus};
 use std::rc::Rc;
 
 /// Fields of an origin's response that are ours to say. Its Alt-Svc would lead clients around the edge.
@@ -43,6 +43,7 @@ pub(crate) async fn stream<S: Sink>(
     let coding = coding.filter(|c| seawall_compress::apply_headers(response, *c));
     if let Some(coding) = coding.filter(|_| !bodiless) {
         encoder = Some(x.w.encoders.borrow_mut().take(coding).map_err(|_| Fail::Broken)?);
+        x.w.metrics.compressed.inc(counted_as(coding));
     }
     edit(x, response);
     own_fields(x, &response.fields, facts.cache, added);
@@ -161,6 +162,15 @@ impl Outgoing<'_, '_> {
                 return Ok(Some(out.into()));
             }
         }
+    }
+}
+
+/// The word a coding is counted under.
+pub(crate) fn counted_as(coding: Coding) -> telemetry::Coding {
+    match coding {
+        Coding::Gzip => telemetry::Coding::Gzip,
+        Coding::Brotli => telemetry::Coding::Brotli,
+        Coding::Zstd => telemetry::Coding::Zstd,
     }
 }
 
