@@ -139,7 +139,9 @@ async fn ask_origin<B: RequestBody, S: Sink>(
     facts: &mut Facts,
 ) -> Result<(), Fail> {
     let policy = &x.route.cache;
-    let whole = fill.is_some();
+    // What is fetched for itself alone is validated too, if there is something to validate.
+    let alone = q.asked.method == Method::Get && !far_range(q);
+    let whole = fill.is_some() || (alone && ask.found.is_some_and(|f| f.stored.has_validator()));
     let fields = match whole {
         true => shape(q, ask.found.filter(|_| !ask.plain)),
         false => Cow::Borrowed(&q.request.fields),
@@ -216,11 +218,15 @@ async fn ask_origin<B: RequestBody, S: Sink>(
             exchange::pass_on(x, q.request, response, added, fetched, sink, facts).await
         }
         Ok(entry) => {
-            x.w.unshared.forget(ask.key);
+            if is_shareable(&entry.stored, response_time_ms) {
+                x.w.unshared.forget(ask.key);
+            } else {
+                x.w.unshared.add(ask.key);
+            }
             let fill = match fill {
                 Some(fill) => Some(fill),
                 // Bytes of a conditional or ranged answer that was not shaped for the cache are not the whole.
-                None if q.asked.conditional || q.asked.range => None,
+                None if !whole && (q.asked.conditional || q.asked.range) => None,
                 None => x.w.process.store.try_lead(&slot(ask.key)),
             };
             let Some(fill) = fill else {
@@ -452,6 +458,13 @@ fn found(object: Arc<Object>) -> Option<Found> {
     Some(Found { stored: Stored::decode(&object.meta.stored).ok()?, object })
 }
 
+/// Whether those who wait for a response may have it (RFC 9111 §4: only what a cache may reuse). What is stale on
+/// arrival, or `no-cache`, is for the one who asked, and kept to be validated.
+fn is_shareable(stored: &Stored, now_ms: u64) -> bool {
+    stored.is_fresh(now_ms)
+        || (stored.stale_while_revalidate_s > 0 && !stored.flags.has(httpcache::Flags::NO_CACHE))
+}
+
 /// Waits for the head of someone else's fetch; `None` if it is of no use to this request.
 async fn follow(
     x: &Exchange<'_>,
@@ -462,6 +475,10 @@ async fn follow(
     match follower.head().await {
         Followed::Head(meta) => {
             let stored = Stored::decode(&meta.stored).ok()?;
+            if !is_shareable(&stored, x.w.unix_ms()) {
+                x.w.unshared.add(key);
+                return None;
+            }
             // The fetch was for another variant of the URL if the fields it varies on differ.
             let (of, spec) = Extra::of(&meta).variant()?;
             let same = spec.is_empty()

@@ -203,3 +203,47 @@ fn a_validation_is_shared_too() {
     }
     assert_eq!(origin.count(), 2);
 }
+
+#[test]
+fn what_must_be_validated_each_time_is_validated_by_each_and_not_in_line() {
+    const CLIENTS: usize = 8;
+    let barrier = Arc::new(Barrier::new(CLIENTS));
+    let origin = Origin::start(move |a| {
+        if a.nth == 0 {
+            return Answer::ok("page").with("Cache-Control", "no-cache, public").with("ETag", "\"v1\"");
+        }
+        barrier.wait();
+        Answer::new(if a.get("If-None-Match") == "\"v1\"" { 304 } else { 500 }, "")
+    });
+    let edge = Edge::with(&origin, Setup { alone: true, ..Setup::default() });
+    edge.get("/a").is("MISS", "page");
+    for _ in 0..2 {
+        let sent: Vec<_> = (0..CLIENTS).map(|_| edge.send("GET", "/a", &[])).collect();
+        for got in sent.into_iter().map(|s| s.head().finish()) {
+            got.is("REVALIDATED", "page");
+        }
+    }
+    assert_eq!(origin.count(), 1 + 2 * CLIENTS);
+}
+
+#[test]
+fn those_who_wait_for_what_is_stale_on_arrival_ask_for_themselves() {
+    let barrier = Arc::new(Barrier::new(2));
+    let gate = barrier.clone();
+    let origin = Origin::start(move |a| {
+        if a.nth == 0 {
+            gate.wait();
+        }
+        Answer::ok(format!("{}", a.nth))
+            .with("Cache-Control", "max-age=0")
+            .with("ETag", &format!("\"{}\"", a.nth))
+    });
+    let edge = Edge::of(&origin);
+    let sent: Vec<_> = (0..6).map(|_| edge.send("GET", "/a", &[])).collect();
+    origin.wait_for(1);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    barrier.wait();
+    let mut bodies: Vec<_> = sent.into_iter().map(|s| s.head().finish().text().to_owned()).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["0", "1", "2", "3", "4", "5"]);
+}
