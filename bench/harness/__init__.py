@@ -1,0 +1,1 @@
+"""The pieces of `bench/run`: processes, peers, load, rows, report."""

@@ -1,0 +1,91 @@
+"""One run: starts what the rows ask for, measures in interleaved rounds, watches the machine, stops everything."""
+
+import os
+import time
+
+from . import machine, peers, report
+from .samples import Sample, summarise
+
+
+class Bench:
+    """What a row's `measure` works with."""
+
+    clock = staticmethod(time.monotonic)
+    pause = staticmethod(time.sleep)
+
+    def __init__(self, site, names, rounds, seconds, deadline_s, say):
+        self.site, self.names, self.rounds, self.seconds, self.say = site, names, rounds, seconds, say
+        self.deadline = time.monotonic() + deadline_s
+        self.running = {}
+        self.missing = {}  # peers that do not start, and why
+        self.foreign = []  # what others used during each measurement
+
+    def shared(self, name):
+        """The running peer of this name, started on first use. Raises RuntimeError if it does not start."""
+        if name not in self.running:
+            instance = peers.Instance(name, self.site)
+            self.running[name] = instance  # first, so that it is stopped whatever happens
+            instance.launch().wait_ready()
+        return self.running[name]
+
+    def stop_shared(self):
+        while self.running:
+            self.running.popitem()[1].stop()
+
+    def sample(self, row, name):
+        """One measurement, with a look at what else goes on. A failure is a fault of the sample, not of the run."""
+        watch = machine.Watch()
+        try:
+            sample = row.measure(self, name)
+        except (RuntimeError, OSError) as error:
+            sample = Sample(float("nan"), faults=[str(error)[:300] or type(error).__name__])
+        seen = watch.done()
+        sample.foreign, sample.steal, sample.noisy = seen["foreign"], seen["steal"], machine.noisy(seen)
+        self.foreign.append(seen)
+        return sample
+
+    def row(self, row):
+        """All rounds of a row: A B C A B C … Returns {name: [samples]}, cut short if time is up."""
+        if not row.shared:
+            self.stop_shared()
+        names = [name for name in row.peers if name in self.names]
+        out = {name: [] for name in names}
+        for number in range(1, self.rounds + 1):
+            for name in names:
+                if time.monotonic() > self.deadline:
+                    self.say("time is up: the rest is left out (--minutes)")
+                    return {name: samples for name, samples in out.items() if samples}
+                sample = self.sample(row, name)
+                out[name].append(sample)
+                flag = f"  BAD: {'; '.join(sample.faults)}" if sample.faults else "  noisy" if sample.noisy else ""
+                self.say(f"{row.name} {number}/{self.rounds} {name}: {report.number(sample.figure)} {row.unit}{flag}")
+        return out
+
+    def out_of_time(self):
+        return time.monotonic() > self.deadline
+
+    def quiet(self):
+        """One sentence on whether the machine was."""
+        if not self.foreign:
+            return "nothing measured"
+        noisy = sum(machine.noisy(seen) for seen in self.foreign)
+        mean = sum(seen["foreign"] for seen in self.foreign) / len(self.foreign)
+        steal = sum(seen["steal"] for seen in self.foreign) / len(self.foreign)
+        who = sorted({name for seen in self.foreign for name in seen["who"]})[:6]
+        names = f" ({', '.join(who)})" if who and noisy else ""
+        verdict = (
+            "yes" if noisy == 0 else f"NO, {noisy} of {len(self.foreign)} measurements were disturbed: figures do not hold"
+        )
+        return (
+            f"{verdict}. Others used {mean:.2f} cores on average{names}, {100 * steal:.1f} % stolen, "
+            f"load average at the end {os.getloadavg()[0]:.1f}"
+        )
+
+    def close(self):
+        self.stop_shared()
+        if self.site.origin:
+            self.site.origin.stop()
+
+
+def results(rows, samples):
+    return [(row, {n: summarise(s) for n, s in samples[row.name].items()}) for row in rows if samples.get(row.name)]
