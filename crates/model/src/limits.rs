@@ -29,7 +29,7 @@ limits! {
     HOSTS "hosts" = 1_000 "hosts per zone", "each is an entry of the host table, and more are better several zones";
     ROUTES "routes" = 1_000 "routes per zone", "routes are tried in order, so their count is time on every request";
     POOLS "pools" = 200 "pools per zone", "each keeps connections, counters and monitors";
-    ORIGINS "origins" = 250 "origins per pool", "each keeps connections and metrics, and choosing looks at all of them";
+    ORIGINS "origins" = 64 "origins per pool", "a set of them is one machine word, so that choosing allocates nothing; more are better several pools, or one name with several addresses";
     FALLBACKS "fallbacks" = 16 "fallback pools per pool", "a request may walk the whole list before it fails";
     CERTIFICATES "certificates" = 1_000 "certificates per zone", "each is parsed and held in memory";
     LISTENERS "listeners" = 64 "listen addresses per protocol", "each is a socket in every worker";

@@ -222,8 +222,11 @@ fn classify(address: SocketAddr, source: io::Error) -> ListenError {
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => ListenError::InUse { address },
         Some(Errno::EACCES | Errno::EPERM) => ListenError::Forbidden { address, source },
-        Some(Errno::EADDRNOTAVAIL) => ListenError::NotOurs { address },
-        Some(Errno::EAFNOSUPPORT) => ListenError::NoFamily { address },
+        // Every machine has the wildcard of a family it speaks at all.
+        Some(Errno::EADDRNOTAVAIL) if !address.ip().is_unspecified() => ListenError::NotOurs { address },
+        Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT | Errno::EPFNOSUPPORT) => {
+            ListenError::NoFamily { address }
+        }
         Some(Errno::EMFILE | Errno::ENFILE) => ListenError::NoDescriptors { address },
         _ => ListenError::Other { address, source },
     }
@@ -301,6 +304,7 @@ mod tests {
             (low, Errno::EACCES, "ports below 1024"),
             (high, Errno::EACCES, "security policy"),
             (high, Errno::EAFNOSUPPORT, "no IPv6"),
+            (high, Errno::EADDRNOTAVAIL, "no IPv6"),
             (low, Errno::EMFILE, "LimitNOFILE"),
             (high, Errno::EIO, "cannot listen on [::]:8443"),
         ] {

@@ -74,6 +74,8 @@ pub struct Shared {
     pub config_loads_failed: SharedCounter,
     /// Problems found by the last load.
     pub config_problems: SharedGauge,
+    /// Edges that died before this one, since the supervisor began.
+    pub edge_restarts: SharedCounter,
     /// Zones in use.
     pub zones_loaded: SharedGauge,
     /// 1 while ready to serve.
@@ -332,6 +334,7 @@ impl Shared {
             (&copy.cache_purges, &self.cache_purges),
             (&copy.config_loads_ok, &self.config_loads_ok),
             (&copy.config_loads_failed, &self.config_loads_failed),
+            (&copy.edge_restarts, &self.edge_restarts),
             (&copy.spans_exported, &self.spans_exported),
             (&copy.spans_dropped, &self.spans_dropped),
         ] {

@@ -496,7 +496,7 @@ pub static METRICS: &[Metric] = &[
     ),
     shared_gauge!(
         "seawall_config_last_load_ok",
-        "1 if the last load succeeded, 0 if it was refused.",
+        "1 if the last load succeeded; 0 if it was refused, or a zone of it.",
         config_last_load_ok
     ),
     shared_gauge!("seawall_config_problems", "Problems the last load found.", config_problems),
@@ -574,6 +574,11 @@ pub static METRICS: &[Metric] = &[
         },
     ),
     worker_counter!("seawall_panics_total", "Panics contained. Each is a bug; please report it.", panics),
+    shared_counter!(
+        "seawall_edge_restarts_total",
+        "Edges started in the place of one that died, since the supervisor began; 0 without a supervisor.",
+        edge_restarts
+    ),
     shared_gauge!("seawall_ready", "1 while ready to serve.", ready),
     shared_gauge!("seawall_draining", "1 while draining.", draining),
     row("seawall_workers", Kind::Gauge, &[], "Worker threads.", |v, s| s.count(&[], v.workers as u64)),
