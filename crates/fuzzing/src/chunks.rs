@@ -16,7 +16,7 @@ enum Told {
     Bad,
 }
 
-/// A chunked body, whole and in steps, against [`reference`], and once more after encoding it again.
+/// A chunked body, whole and in steps, against `reference` below, and once more after encoding it again.
 pub fn chunked_body(data: &[u8]) {
     let wanted = reference(data);
     for step in [1, 3, data.len().max(1)] {
