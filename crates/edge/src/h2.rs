@@ -1,8 +1,8 @@
 //! HTTP/2 from clients: one connection, its streams side by side, on the `h2` crate.
 
 use crate::exchange::{self, Asked, Client};
-use crate::floods::Floods;
 use crate::h1::HeadFault;
+use crate::h2io::{Shared, SharedIo};
 use crate::h2map;
 use crate::message::{Reply, RequestBody, Sink, UploadFault};
 use crate::upload;
@@ -17,11 +17,9 @@ use seawall_telemetry::names::{ClientTimeout, Refusal};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Flow-control window of a stream, in bytes: a fast upload is not held up by a round trip per 64 KiB.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -43,12 +41,7 @@ const WORKING_FACTOR: usize = 2;
 pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
     let live = w.live();
     io.deadline(live.timeouts.header);
-    let shared = Rc::new(Shared {
-        io,
-        floods: RefCell::new(Floods::new(w.timers.now_ms())),
-        flooded: Cell::new(false),
-        w: w.clone(),
-    });
+    let shared = Shared::new(io, &w);
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -59,7 +52,7 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
         .max_concurrent_reset_streams(PENDING_RESETS_MAX)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol()
-        .handshake::<_, Bytes>(SharedIo::new(shared.clone()));
+        .handshake::<_, Bytes>(SharedIo(shared.clone()));
     let Ok(mut connection) = handshake.await else { return };
     let working_max = live.h2_streams as usize * WORKING_FACTOR;
     drop(live);
@@ -82,7 +75,14 @@ pub(crate) async fn serve(w: Rc<Worker>, io: Io, client: Rc<Client>) {
             if before == 0 && timer.passed() {
                 return Poll::Ready(if leaving { Turn::Over } else { Turn::Leave });
             }
-            match connection.poll_accept(cx) {
+            // Streams that are ready together are answered together: what they write leaves when none is left.
+            shared.hold(true);
+            let accepted = connection.poll_accept(cx);
+            shared.hold(false);
+            if accepted.is_pending() && matches!(shared.poll_drain(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Turn::Over);
+            }
+            match accepted {
                 _ if shared.flooded.get() => Poll::Ready(Turn::Abuse),
                 Poll::Ready(Some(Ok(_))) if before >= working_max => Poll::Ready(Turn::Abuse),
                 Poll::Ready(Some(Ok((request, respond)))) => Poll::Ready(Turn::Stream(request, respond)),
@@ -442,106 +442,4 @@ impl Sink for H2Sink<'_> {
 
 fn broken(e: h2::Error) -> io::Error {
     io::Error::other(e)
-}
-
-/// The connection's bytes, which the `h2` crate and the connection's task both hold.
-struct Shared {
-    io: Io,
-    floods: RefCell<Floods>,
-    flooded: Cell<bool>,
-    w: Rc<Worker>,
-}
-
-/// What the `h2` crate reads and writes. Frames gather until it flushes, so that the responses to many streams leave in
-/// one system call and few TLS records.
-struct SharedIo {
-    shared: Rc<Shared>,
-    out: Vec<u8>,
-    /// How much of `out` has gone.
-    gone: usize,
-}
-
-/// Bytes gathered before they are written whether the codec flushes or not: about four TLS records.
-const GATHER: usize = 64 * 1024;
-
-impl SharedIo {
-    fn new(shared: Rc<Shared>) -> SharedIo {
-        SharedIo { shared, out: Vec::new(), gone: 0 }
-    }
-
-    /// Writes what has gathered.
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Shared { io, floods, w, .. } = &*self.shared;
-        while let Some(rest) = self.out.get(self.gone..).filter(|r| !r.is_empty()) {
-            match std::task::ready!(io.poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => {
-                    self.gone += n;
-                    floods.borrow_mut().wrote(n);
-                }
-            }
-        }
-        self.gone = 0;
-        // An idle connection holds no buffer.
-        w.buffers.give_write(std::mem::take(&mut self.out));
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.len() >= GATHER {
-            return self.poll_drain(cx);
-        }
-        if self.out.capacity() == 0 {
-            self.out = self.shared.w.buffers.write();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for SharedIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Shared { io, floods, flooded, w } = &*self.shared;
-        let before = buf.filled().len();
-        let read = io.poll_read(cx, buf);
-        let new = buf.filled().get(before..).unwrap_or(&[]);
-        if flooded.get() || !(new.is_empty() || floods.borrow_mut().read(new, w.timers.now_ms())) {
-            // Nothing more is taken in; the connection's task sees why.
-            flooded.set(true);
-            buf.set_filled(before);
-            return Poll::Pending;
-        }
-        read
-    }
-}
-
-impl AsyncWrite for SharedIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_room(cx))?;
-        self.out.extend_from_slice(data);
-        Poll::Ready(Ok(data.len()))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_room(cx))?;
-        slices.iter().for_each(|s| self.out.extend_from_slice(s));
-        Poll::Ready(Ok(slices.iter().map(|s| s.len()).sum()))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.poll_drain(cx))?;
-        self.shared.io.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.poll_drain(cx))?;
-        self.shared.io.poll_shutdown(cx)
-    }
 }

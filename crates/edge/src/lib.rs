@@ -14,6 +14,7 @@ mod filling;
 mod floods;
 mod h1;
 mod h2;
+mod h2io;
 mod h2map;
 mod hosts;
 mod live;
