@@ -329,6 +329,7 @@ async fn revalidated<S: Sink>(
             let told = Told { detail: Some(refusal.token()), ..told };
             serving::last(x, q, found, &fields, 0, &told, added, sink, facts).await
         }
+        // Asked again by the caller.
         Freshened::Mismatch => Err(Fail::Broken),
     }
 }

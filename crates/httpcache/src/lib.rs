@@ -17,7 +17,8 @@
 //! # Conformance
 //!
 //! The npm suite `http-cache-tests` 0.4.5 through `examples/proxy.rs` (with `heuristic`): 159 of 165 required cases, 86
-//! of 95 optimal ones. The six, and why:
+//! of 95 optimal ones; through the edge itself (`tests/http-cache-tests/run`, without `heuristic`) 158 and 77, the
+//! seventh being a response whose framing is in doubt. The six, and why:
 //!
 //! - `stale-close-{must-revalidate,proxy-revalidate,no-cache,s-maxage=2}`: the test server hangs up, stale is forbidden,
 //!   so the answer is our 502 (RFC 9111 §4.2.4); the suite wants a header only its server could have written.
