@@ -282,7 +282,8 @@ fn settings(zone: &model::Zone, doc: &model::Pool) -> balance::Settings {
         },
         affinity: doc.affinity.is_some(),
         affinity_salt: balance::stable_hash(format!("{}/{}", zone.name, doc.name).as_bytes()),
-        ejection: Some(balance::Ejection {
+        // In the file 0 turns it off.
+        ejection: (doc.ejection.consecutive_failures > 0).then(|| balance::Ejection {
             consecutive_failures: doc.ejection.consecutive_failures,
             base_ms: milliseconds(doc.ejection.base),
             max_ms: milliseconds(doc.ejection.max),
@@ -295,10 +296,11 @@ fn settings(zone: &model::Zone, doc: &model::Pool) -> balance::Settings {
             healthy: m.healthy,
             unhealthy: m.unhealthy,
         }),
-        concurrency: doc
-            .concurrency
-            .adaptive
-            .then_some(balance::Concurrency { min: doc.concurrency.min, max: doc.concurrency.max }),
+        concurrency: Some(match &doc.concurrency {
+            model::Concurrency { adaptive: true, min, max } => balance::Concurrency { min: *min, max: *max },
+            // A limit that cannot move.
+            model::Concurrency { max, .. } => balance::Concurrency { min: *max, max: *max },
+        }),
         retry: balance::RetryBudget { percent: doc.retry_budget_percent, ..Default::default() },
     }
 }
@@ -331,3 +333,7 @@ fn seconds(d: Duration) -> u32 {
 pub(crate) fn milliseconds(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

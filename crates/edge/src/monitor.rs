@@ -39,8 +39,9 @@ pub(crate) async fn run(process: Arc<Process>) {
                 for member in 0..pool.origins.len() {
                     // First the place, then the claim: what is claimed and not carried out is lost for an interval.
                     let Ok(place) = places.clone().try_acquire_owned() else { break };
-                    random =
-                        random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
                     if !pool.balance.claim_probe(member, now_ms, random) {
                         continue;
                     }

@@ -119,13 +119,27 @@ impl Edge {
     pub fn reload(&self, site: model::Site, problems: Vec<model::Problem>) {
         let _one_at_a_time = self.reloading.lock();
         let errors = problems.iter().filter(|p| p.is_error()).count();
-        self.process.registry.shared().config_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
         let settings = &site.edge.log;
         if let Some(log) = &*self.log.lock() {
             log.set_output(output(settings));
         }
         self.process.adopt_site(&site);
+        self.note_problems(&problems);
         tracing::info!(zones = site.zones.len(), errors, "configuration reloaded");
+    }
+
+    /// Shows in the metrics what was found in the configuration in force: an error means that a part of it is not.
+    pub fn note_problems(&self, problems: &[model::Problem]) {
+        let shared = self.process.registry.shared();
+        shared.config_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        if problems.iter().any(model::Problem::is_error) {
+            shared.config_last_load_ok.set(0);
+        }
+    }
+
+    /// Shows in the metrics how many edges died before this one.
+    pub fn note_restarts(&self, restarts: u64) {
+        self.process.registry.shared().edge_restarts.set(restarts);
     }
 
     /// Counts a configuration that could not be used at all; what serves goes on.

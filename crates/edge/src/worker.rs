@@ -34,7 +34,8 @@ pub(crate) struct Worker {
     pub metrics: Metrics,
     live: RefCell<Rc<LiveRef>>,
     generation: Cell<u64>,
-    #[allow(clippy::vec_box)] // handed out and taken back as boxes: a kilobyte of heads is not moved each time
+    #[allow(clippy::vec_box)]
+    // handed out and taken back as boxes: a kilobyte of heads is not moved each time
     scratch: RefCell<Vec<Box<Scratch>>>,
     random: Cell<u64>,
     draining: Cell<bool>,
