@@ -45,6 +45,8 @@ pub struct Edge {
     pub log: LogSettings,
     /// Resolution of origin names.
     pub resolver: ResolverSettings,
+    /// Traces of requests.
+    pub trace: TraceSettings,
 }
 
 impl Edge {
@@ -67,6 +69,7 @@ impl Edge {
             cache: CacheSettings::under(data_dir),
             log: LogSettings::under(data_dir),
             resolver: ResolverSettings::default(),
+            trace: TraceSettings::default(),
         }
     }
 }
@@ -323,6 +326,23 @@ pub struct ResolverSettings {
 impl Default for ResolverSettings {
     fn default() -> Self {
         ResolverSettings { ttl: Duration::from_secs(30), stale: Duration::from_secs(3600) }
+    }
+}
+
+/// The `[edge.trace]` table. It has an effect in builds with the feature `otel` only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSettings {
+    /// The collector that takes OTLP over HTTP: `http://`, an authority, and perhaps a path. Default `None`: no traces.
+    pub endpoint: Option<String>,
+    /// Share of requests traced, 0 to 100. Default 1.
+    pub sample_percent: f64,
+    /// Whether what the visitor says is traced is traced, whatever the share. Default false.
+    pub follow_parent: bool,
+}
+
+impl Default for TraceSettings {
+    fn default() -> Self {
+        TraceSettings { endpoint: None, sample_percent: 1.0, follow_parent: false }
     }
 }
 

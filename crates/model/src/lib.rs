@@ -17,7 +17,7 @@ mod zone;
 
 pub use edge::{
     AccessFormat, CacheSettings, Certificate, ClientIpHeader, Edge, Limits, LogSettings, ProxyProtocol,
-    ResolverSettings, Timeouts, Tls, TlsVersion,
+    ResolverSettings, Timeouts, Tls, TlsVersion, TraceSettings,
 };
 pub use host::{HostFault, HostPattern, host_name};
 pub use limits::{LIMITS, Limit};

@@ -1,8 +1,8 @@
 //! `data_dir` and `[edge]`.
 
 use seawall_model::{
-    AccessFormat, CacheSettings, ClientIpHeader, Edge, LogSettings, ProxyProtocol, ResolverSettings,
-    Severity, Site, Timeouts, Tls, TlsVersion, limits,
+    AccessFormat, CacheSettings, ClientIpHeader, Edge, LogSettings, OriginUrl, ProxyProtocol,
+    ResolverSettings, Severity, Site, Timeouts, Tls, TlsVersion, TraceSettings, limits,
 };
 
 use crate::context::{At, Context, Place};
@@ -24,6 +24,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Site {
         table.table("cache", |t| cache(t, &mut edge.cache));
         table.table("log", |t| log(t, &mut edge.log));
         table.table("resolver", |t| resolver(t, &mut edge.resolver));
+        table.table("trace", |t| trace(t, &mut edge.trace));
     });
     Site { data_dir, edge, zones: Vec::new() }
 }
@@ -214,4 +215,28 @@ fn log(table: &Reader<'_, '_>, log: &mut LogSettings) {
 fn resolver(table: &Reader<'_, '_>, resolver: &mut ResolverSettings) {
     table.duration("ttl", &mut resolver.ttl);
     table.duration("stale", &mut resolver.stale);
+}
+
+fn trace(table: &Reader<'_, '_>, trace: &mut TraceSettings) {
+    if let Some(text) = table.text("endpoint") {
+        let spot = table.spot_of("endpoint");
+        let authority = text.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let is_good = |authority| OriginUrl::parse(&format!("http://{authority}")).is_ok();
+        let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        if text.starts_with("https://") {
+            spot.error(
+                "traces are sent without TLS",
+                "run a collector beside Seawall, and write \"http://127.0.0.1:4318\"".to_owned(),
+            );
+        } else if is_plain && authority.is_some_and(is_good) {
+            trace.endpoint = Some(text.to_owned());
+        } else {
+            spot.error(
+                "`endpoint` is no address of a collector",
+                "write \"http://127.0.0.1:4318\"".to_owned(),
+            );
+        }
+    }
+    table.percent("sample_percent", &mut trace.sample_percent);
+    table.flag("follow_parent", &mut trace.follow_parent);
 }

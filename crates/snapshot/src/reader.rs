@@ -227,6 +227,26 @@ impl<'c, 't> Reader<'c, 't> {
         }
     }
 
+    /// Sets `into` to the share of a hundred at `name`, where it stands and lies in range.
+    pub(crate) fn percent(&self, name: &'static str, into: &mut f64) {
+        let Some((key, at, raw)) = self.find(name) else { return };
+        let spot = Spot { cx: self.cx, place: self.place.key(name), at };
+        let text: &str = match raw {
+            Raw::Env(text) => text.trim(),
+            Raw::File(DeValue::Integer(number)) if number.radix() == 10 => number.as_str(),
+            Raw::File(DeValue::Float(number)) => number.as_str(),
+            Raw::File(other) => return wrong_type(&spot, key, other).unwrap_or_default(),
+        };
+        // Of what is no number only `nan` and `inf` come this far from a file; neither lies in range.
+        match text.parse::<f64>() {
+            Ok(value) if (0.0..=100.0).contains(&value) => *into = value,
+            _ => spot.error(
+                format!("`{name}` cannot be {}", short(text)),
+                format!("write a {}", key.kind.describe()),
+            ),
+        }
+    }
+
     /// Sets `into` to the size in bytes at `name`, where it stands and lies in range.
     pub(crate) fn size(&self, name: &'static str, into: &mut u64) {
         if let Some(bytes) = self.quantity(name, size_bytes, show_bytes) {

@@ -118,6 +118,14 @@ fn the_full_file_is_read_to_the_last_key() {
         edge.resolver,
         ResolverSettings { ttl: Duration::from_secs(10), stale: Duration::from_secs(600) }
     );
+    assert_eq!(
+        edge.trace,
+        TraceSettings {
+            endpoint: Some("http://127.0.0.1:4318".to_owned()),
+            sample_percent: 12.5,
+            follow_parent: true,
+        }
+    );
 
     let zone = &site.zones[0];
     assert_eq!(zone.name, "example.com");
@@ -311,6 +319,7 @@ fn the_environment_overrides_the_edge() {
         ("SEAWALL_EDGE_LIMITS_BODY_BYTES", "1MiB"),
         ("SEAWALL_EDGE_TIMEOUTS_IDLE", "5"),
         ("SEAWALL_EDGE_LOG_ACCESS", "off"),
+        ("SEAWALL_EDGE_TRACE_SAMPLE_PERCENT", "0.25"),
         ("SEAWALL_LOG", "debug"),
     ]);
     let file = format!("[edge]\nhttp = \":9\"\nworkers = 1\n{SMALLEST}");
@@ -322,6 +331,7 @@ fn the_environment_overrides_the_edge() {
         ["127.0.0.1:1", "[::1]:2"]
     );
     assert!(site.edge.https.is_empty() && !site.edge.tls.self_signed);
+    assert_eq!(site.edge.trace, TraceSettings { sample_percent: 0.25, ..TraceSettings::default() });
     assert_eq!(site.edge.metrics.unwrap().port(), 0);
     assert_eq!((site.edge.workers, site.edge.limits.body_bytes), (2, Some(1 << 20)));
     assert_eq!(site.edge.timeouts.idle, Duration::from_secs(5));

@@ -79,6 +79,7 @@ pub(crate) static EDGE: Table = Table {
         key("cache", Kind::Table(&CACHE), Words("its defaults"), "The cache's two tiers."),
         key("log", Kind::Table(&LOG), Words("its defaults"), "The access log."),
         key("resolver", Kind::Table(&RESOLVER), Words("its defaults"), "Resolution of origin names."),
+        key("trace", Kind::Table(&TRACE), Words("off"), "Traces of requests to an OpenTelemetry collector."),
     ],
 };
 
@@ -250,6 +251,31 @@ pub(crate) static RESOLVER: Table = Table {
             Kind::Duration(0, 7 * DAY),
             Is("\"1h\""),
             "How much longer an old answer serves while the name cannot be resolved.",
+        ),
+    ],
+};
+
+pub(crate) static TRACE: Table = Table {
+    header: "[edge.trace]",
+    doc: "Traces of a share of the requests, one span for each and one for its last attempt at an origin, sent to an \
+          OpenTelemetry collector by OTLP over HTTP. Only in builds with the feature `otel` (`cargo build --features otel`); \
+          others warn of this table and do nothing. A `traceparent` of the visitor is continued; origins of traced requests \
+          get one of ours in its place.",
+    keys: &[
+        key(
+            "endpoint",
+            Kind::Text,
+            Words("off"),
+            "The collector: `\"http://127.0.0.1:4318\"`, to which `/v1/traces` is added unless a path stands there. Without \
+             TLS: run a collector beside Seawall.",
+        ),
+        key("sample_percent", Kind::Percent, Is("1.0"), "Share of requests traced, chosen by the trace ID."),
+        key(
+            "follow_parent",
+            Kind::Flag,
+            Is("false"),
+            "Whether requests that the visitor's `traceparent` says are sampled are traced whatever the share. Anyone can say \
+             so.",
         ),
     ],
 };

@@ -54,6 +54,8 @@ pub enum Kind {
     Flag,
     /// A whole number from the first to the second.
     Count(u64, u64),
+    /// A share of a hundred, whole or with a fraction.
+    Percent,
     /// Bytes.
     Size(u64, u64),
     /// Milliseconds.
@@ -85,6 +87,7 @@ impl Kind {
             Kind::Flag => "true or false".to_owned(),
             Kind::Count(low, high) if *high >= u64::from(u32::MAX) => format!("whole number from {low}"),
             Kind::Count(low, high) => format!("whole number, {low} to {high}"),
+            Kind::Percent => "number, 0 to 100".to_owned(),
             Kind::Size(low, high) => format!("size, {} to {}", show_bytes(*low), show_bytes(*high)),
             Kind::Duration(low, high) => format!("duration, {} to {}", show_ms(*low), show_ms(*high)),
             Kind::Choice(words) => format!("one of {}", quoted(words)),
