@@ -34,6 +34,10 @@ pub enum Order {
     Reload,
     /// Finish and go.
     Drain,
+    /// Close the access log and open it again.
+    Reopen,
+    /// A new configuration could not be used, for a reason outside the edge: count it.
+    Refused,
 }
 
 impl std::fmt::Display for Word {
@@ -68,6 +72,8 @@ impl std::fmt::Display for Order {
         f.write_str(match self {
             Self::Reload => "RELOAD",
             Self::Drain => "DRAIN",
+            Self::Reopen => "REOPEN",
+            Self::Refused => "REFUSED",
         })
     }
 }
@@ -77,6 +83,8 @@ impl Order {
         match line.split(' ').next()? {
             "RELOAD" => Some(Self::Reload),
             "DRAIN" => Some(Self::Drain),
+            "REOPEN" => Some(Self::Reopen),
+            "REFUSED" => Some(Self::Refused),
             _ => None,
         }
     }
@@ -182,9 +190,11 @@ mod tests {
             child.send(word);
         }
         assert_eq!(supervisor.words(), said);
-        supervisor.send(&Order::Reload);
-        supervisor.send(&Order::Drain);
-        assert_eq!(child.orders(), [Order::Reload, Order::Drain]);
+        let orders = [Order::Reload, Order::Drain, Order::Reopen, Order::Refused];
+        for order in &orders {
+            supervisor.send(order);
+        }
+        assert_eq!(child.orders(), orders);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use seawall_model::{Problem, Site, Zone, limits};
+use seawall_model::{Problem, Severity, Site, Zone, limits};
 use seawall_snapshot::Parsed;
 
 use crate::cli::{ListenArg, SiteArgs, WhereArgs};
@@ -25,6 +25,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// The file it came from, and its text.
     pub file: Option<(PathBuf, String)>,
+    /// An earlier version, because the present one cannot be used.
+    pub is_earlier: bool,
 }
 
 /// Why nothing can be served.
@@ -108,7 +110,7 @@ pub fn load(args: &SiteArgs, moment: Moment) -> Result<Loaded, Refusal> {
     let mut loaded = match (file, &args.origin) {
         (Some(path), _) => from_text(&path, read_bounded(&path)?, &overrides, moment)?,
         (None, Some(origin)) => {
-            let parsed = seawall_snapshot::single(origin, Path::new(""), &overrides);
+            let parsed = by_this_build(seawall_snapshot::single(origin, Path::new(""), &overrides));
             usable(Path::new("flags"), parsed, None, moment)?
         }
         (None, None) => return Err(Refusal::Nothing),
@@ -143,6 +145,7 @@ pub fn load_again(args: &SiteArgs) -> Result<Loaded, Refusal> {
             refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
             tracing::error!("the configuration is invalid; serving the last one that was good");
             loaded.admit_degraded(&[]);
+            loaded.is_earlier = true;
             return Ok(loaded);
         }
     };
@@ -176,13 +179,24 @@ pub fn keep_last_good(loaded: &Loaded) {
     }
 }
 
+/// Says that another data folder is not moved to: its lock, sockets and cache are in use.
+pub fn warn_of_other_folder(wanted: &Path, used: &Path) {
+    if wanted != used {
+        tracing::warn!(
+            wanted = %wanted.display(),
+            used = %used.display(),
+            "another data_dir takes effect when seawall is stopped and started"
+        );
+    }
+}
+
 /// Reads one file as it is, for `seawall check`.
 ///
 /// # Errors
 /// [`Refusal::Unreadable`].
 pub fn check(path: &Path) -> Result<Parsed, Refusal> {
     let text = read_bounded(path)?;
-    Ok(seawall_snapshot::parse(&text, folder(path), &seawall_snapshot::environment()))
+    Ok(by_this_build(seawall_snapshot::parse(&text, folder(path), &seawall_snapshot::environment())))
 }
 
 /// The data folder of a running Seawall, for commands that talk to one.
@@ -238,7 +252,7 @@ fn from_text(
     overrides: &[(String, String)],
     moment: Moment,
 ) -> Result<Loaded, Refusal> {
-    let parsed = seawall_snapshot::parse(&text, folder(path), overrides);
+    let parsed = by_this_build(seawall_snapshot::parse(&text, folder(path), overrides));
     usable(path, parsed, Some((path.to_owned(), text)), moment)
 }
 
@@ -255,10 +269,26 @@ fn usable(
             Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems })
         }
         Some(site) if !wholly_bad => {
-            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file })
+            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file, is_earlier: false })
         }
         _ => Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems }),
     }
+}
+
+/// Warns of what this program was built without.
+fn by_this_build(mut parsed: Parsed) -> Parsed {
+    let is_traced = parsed.site.as_ref().is_some_and(|site| site.edge.trace.endpoint.is_some());
+    if is_traced && !cfg!(feature = "otel") {
+        parsed.problems.push(Problem {
+            zone: None,
+            path: "edge.trace".to_owned(),
+            line: None,
+            message: "this seawall was built without traces, so nothing is sent to the collector".to_owned(),
+            suggestion: Some("build it with `cargo build --release --features otel`".to_owned()),
+            severity: Severity::Warning,
+        });
+    }
+    parsed
 }
 
 fn folder(path: &Path) -> &Path {
@@ -341,6 +371,15 @@ mod tests {
         ));
         let refusal = load(&args(None, None), Moment::Start).unwrap_err();
         assert!(refusal.messages()[0].contains("--demo"));
+    }
+
+    #[test]
+    fn traces_are_warned_about_where_they_are_not_built_in() {
+        let (_dir, args) = place(&format!("[edge.trace]\nendpoint = \"http://127.0.0.1:4318\"\n{GOOD}"));
+        let loaded = load(&args, Moment::Start).unwrap();
+        let warned = loaded.problems.iter().any(|p| p.path == "edge.trace" && !p.is_error());
+        assert_eq!(warned, !cfg!(feature = "otel"), "{:?}", loaded.problems);
+        assert_eq!(check(&args.config.unwrap()).unwrap().problems, loaded.problems);
     }
 
     const GOOD: &str = r#"

@@ -30,7 +30,7 @@ const WAITING: Duration = Duration::from_millis(20);
 
 /// Serves until told to stop.
 pub fn run(args: &EdgeArgs) -> Exit {
-    let wanted = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2];
+    let wanted = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
     let signals = match Signals::listen(&wanted) {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen for signals: {error}")),
@@ -94,6 +94,7 @@ impl Draining {
 struct Process {
     edge: Arc<Edge>,
     args: SiteArgs,
+    data_dir: PathBuf,
     /// Held while this process lives, if no supervisor holds it.
     _lock: Option<DataDir>,
     plan: Plan,
@@ -137,10 +138,16 @@ impl Process {
             config_path: loaded.file.as_ref().map(|(path, _)| path.clone()),
         })
         .map_err(|error| format!("the edge cannot start: {error}"))?;
+        edge.note_problems(&loaded.problems);
+        if loaded.is_earlier {
+            edge.reload_failed();
+        }
+        edge.note_restarts(restarts());
         config::keep_last_good(loaded);
         Ok(Self {
             edge: Arc::new(edge),
             args: args.site.clone(),
+            data_dir: loaded.site.data_dir.clone(),
             _lock: lock,
             plan,
             drain: loaded.site.edge.drain,
@@ -167,6 +174,7 @@ impl Process {
                     }
                     Signal::SIGTERM | Signal::SIGINT => self.begin_drain(),
                     Signal::SIGHUP => self.begin_load(),
+                    Signal::SIGUSR1 => self.edge.reopen_log(),
                     _ => {}
                 }
             }
@@ -205,6 +213,8 @@ impl Process {
             match order {
                 Order::Reload => self.begin_load(),
                 Order::Drain => self.begin_drain(),
+                Order::Reopen => self.edge.reopen_log(),
+                Order::Refused => self.edge.reload_failed(),
             }
         }
         if orphaned && self.draining.is_none() {
@@ -293,6 +303,7 @@ impl Process {
                 let kept: Vec<String> = faulty.filter(|zone| self.served.contains(zone)).cloned().collect();
                 self.served = names(&loaded.site).chain(kept).collect();
                 self.watch = Watch::new(watched(&loaded));
+                config::warn_of_other_folder(&loaded.site.data_dir, &self.data_dir);
                 if self.channel.is_none() && Plan::of(&loaded.site) != self.plan {
                     tracing::warn!(
                         "other listen addresses or workers take effect when this process is restarted"
@@ -340,6 +351,11 @@ impl Process {
         }
         Exit::Ok
     }
+}
+
+/// How often the supervisor has started an edge in the place of one that died.
+fn restarts() -> u64 {
+    std::env::var(handover::RESTARTS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn names(site: &Site) -> impl Iterator<Item = String> + '_ {

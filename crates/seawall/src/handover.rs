@@ -9,6 +9,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Where a child finds the text.
 pub const VARIABLE: &str = "SEAWALL_FDS";
+/// Where an edge finds how often an edge before it died.
+pub const RESTARTS_VARIABLE: &str = "SEAWALL_RESTARTS";
 /// Most descriptors in one hand-over: 1,024 workers on 16 addresses.
 const DESCRIPTORS_MAX: usize = 16_384;
 

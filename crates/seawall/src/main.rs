@@ -29,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse(); // ends with 2 by itself when the command line makes no sense
+    // Children are started as /proc/self/exe, and `ps` would call them that. Without /proc there is no such name.
+    let _ = std::fs::write("/proc/self/comm", "seawall");
     let exit = match &cli.command {
         Command::Run(args) => supervisor::run(args),
         Command::Edge(args) => edge_role::run(args),

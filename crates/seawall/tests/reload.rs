@@ -60,10 +60,12 @@ fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
     running.signal(Signal::SIGHUP);
     running.wait_for_log("the new configuration is invalid");
     assert_eq!(get(running.http, "/"), Seen::Answer(200, "two".to_owned()));
+    eventually("a bad load in the metrics", || running.metrics().contains("seawall_config_last_load_ok 0"));
 
     site.write(&Site::text("\"127.0.0.1:0\"", &one));
     running.signal(Signal::SIGHUP);
     answers(&running, "one");
+    eventually("a good load in the metrics", || running.metrics().contains("seawall_config_last_load_ok 1"));
     assert_eq!(running.edge(), edge, "all by the same process");
     assert_eq!(crowd.go_home(), []);
 }
@@ -77,6 +79,22 @@ fn an_edge_that_dies_while_the_file_is_broken_comes_back_with_the_last_good_one(
     site.write("[[zone]\nthis is wrong");
     kill(edge, Signal::SIGKILL).unwrap();
     eventually("another edge", || running.edge() != edge);
+    assert_eq!(get(running.http, "/"), Seen::Answer(200, "one".to_owned()));
+    let metrics = running.metrics();
+    for line in ["seawall_config_last_load_ok 0", "seawall_edge_restarts_total 1"] {
+        assert!(metrics.lines().any(|l| l == line), "{line}:\n{metrics}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_counts_as_a_failed_load() {
+    let one = Origin::named("one");
+    let site = Site::new("\"127.0.0.1:0\"", &one);
+    let running = site.run();
+    site.write(&Site::text("\"127.0.0.1:0\", \"192.0.2.1:8080\"", &one));
+    running.signal(Signal::SIGHUP);
+    running.wait_for_log("192.0.2.1:8080 is not an address of this machine");
+    eventually("a bad load in the metrics", || running.metrics().contains("seawall_config_last_load_ok 0"));
     assert_eq!(get(running.http, "/"), Seen::Answer(200, "one".to_owned()));
 }
 

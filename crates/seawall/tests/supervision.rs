@@ -164,3 +164,22 @@ fn an_edge_told_to_leave_behind_the_supervisors_back_is_followed_at_once() {
     assert_eq!(crowd.go_home(), []);
     eventually("the first one leaving", || !alive(edge));
 }
+
+#[test]
+fn sigusr1_opens_the_access_log_again_and_ps_shows_the_name() {
+    let origin = Origin::named("one");
+    let running = Seawall::before(&origin);
+    let log = running.data_dir.join("log/access.log");
+    get(running.http, "/before");
+    eventually("a line in the log", || std::fs::read_to_string(&log).is_ok_and(|t| t.contains("/before")));
+    std::fs::rename(&log, log.with_extension("old")).unwrap();
+    running.signal(Signal::SIGUSR1);
+    eventually("another file", || log.exists());
+    get(running.http, "/after");
+    eventually("a line in it", || std::fs::read_to_string(&log).is_ok_and(|t| t.contains("/after")));
+
+    let edge = running.edge();
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{edge}/{file}")).unwrap();
+    assert!(read("cmdline").starts_with("seawall\0edge\0"), "{}", read("cmdline"));
+    assert_eq!(read("comm"), "seawall\n");
+}

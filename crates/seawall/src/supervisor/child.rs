@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +18,7 @@ use crate::channel::Channel;
 use crate::handover::{self, Manifest};
 
 /// What of our environment a child must not see: it would speak to systemd in our name, or claim our descriptors.
-const NOT_FOR_CHILDREN: [&str; 8] = [
+const NOT_FOR_CHILDREN: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -25,6 +26,7 @@ const NOT_FOR_CHILDREN: [&str; 8] = [
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     handover::VARIABLE,
+    handover::RESTARTS_VARIABLE,
     super::resume::VARIABLE,
 ];
 
@@ -75,7 +77,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `program` in a role. `lend` adds the descriptors that are to be open in it.
+    /// Starts `program` in a role whose children died `restarts` times before. `lend` adds the descriptors that are to
+    /// be open in it.
     ///
     /// # Errors
     /// No such program, no permission, no more processes or descriptors.
@@ -84,6 +87,7 @@ impl Child {
         part: Part,
         program: &Path,
         arguments: &[OsString],
+        restarts: u64,
         lend: impl FnOnce(&mut Manifest, &mut Vec<BorrowedFd<'a>>),
     ) -> io::Result<Self> {
         let (channel, theirs) = Channel::pair()?;
@@ -95,11 +99,13 @@ impl Child {
         keep.push(theirs.as_fd());
 
         let mut command = Command::new(program);
-        command.arg(part.command()).args(arguments);
+        // What `ps` shows; the program may be called by a path that says nothing.
+        command.arg0("seawall").arg(part.command()).args(arguments);
         for name in NOT_FOR_CHILDREN {
             command.env_remove(name);
         }
         command.env(handover::VARIABLE, manifest.text());
+        command.env(handover::RESTARTS_VARIABLE, restarts.to_string());
         let child = seawall_sys::spawn(&mut command, &keep, Lineage::DiesWithParent)?;
         // `std::process::Child` neither kills nor waits when dropped; `bury` does the waiting.
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);

@@ -60,6 +60,8 @@ pub struct Parts {
     pub site_args: SiteArgs,
     /// Folder of lock and sockets.
     pub data_dir: PathBuf,
+    /// The folder a flag names, if one does; otherwise the file or the default says it.
+    pub wanted_dir: Option<PathBuf>,
     /// The lock.
     pub lock: DataDir,
     /// `edge.sock`, lent to the edge.
@@ -197,6 +199,7 @@ impl Supervisor {
                 }
                 Signal::SIGTERM | Signal::SIGINT => self.stop(),
                 Signal::SIGHUP => self.reload(),
+                Signal::SIGUSR1 => self.order_reopen(),
                 Signal::SIGUSR2 => self.upgrade(None),
                 _ => {} // SIGCHLD: `bury` looks in every turn
             }
@@ -274,18 +277,21 @@ impl Supervisor {
     }
 
     fn try_reload(&mut self) -> &'static str {
-        let loaded = match config::load(&self.parts.site_args, Moment::Reload) {
+        // Without the folder children are told, so that another one in the file is noticed.
+        let args = SiteArgs { data_dir: self.parts.wanted_dir.clone(), ..self.parts.site_args.clone() };
+        let loaded = match config::load(&args, Moment::Reload) {
             Ok(loaded) => loaded,
             Err(_) => {
                 tracing::error!("the new configuration is invalid; the one being served stays");
-                self.order_reload(); // the edge comes to the same conclusion, and names every problem
+                self.order(Order::Reload); // the edge comes to the same conclusion, and names every problem
                 return "serving; the new configuration is invalid and not used";
             }
         };
+        config::warn_of_other_folder(&loaded.site.data_dir, &self.parts.data_dir);
         let plan = Plan::of(&loaded.site);
         if plan == *self.parts.sockets.plan() {
             self.parts.drain_ms = super::drain_ms(&loaded);
-            self.order_reload();
+            self.order(Order::Reload);
             return "serving";
         }
         if self.edge.candidate().is_some() {
@@ -296,6 +302,7 @@ impl Supervisor {
             Ok(sockets) => sockets,
             Err(error) => {
                 tracing::error!("{error}; the configuration being served stays");
+                self.order(Order::Refused);
                 return "serving; the new configuration cannot be used";
             }
         };
@@ -313,10 +320,19 @@ impl Supervisor {
         "serving"
     }
 
-    fn order_reload(&mut self) {
+    /// Tells the edge that serves.
+    fn order(&mut self, order: Order) {
         let serving = self.edge.serving();
         if let Some(child) = self.children.iter_mut().find(|child| Some(child.generation) == serving) {
-            child.channel.send(&Order::Reload);
+            child.channel.send(&order);
+        }
+    }
+
+    /// Tells every edge: one that is leaving writes to the same file.
+    fn order_reopen(&mut self) {
+        tracing::info!("opening the access log again");
+        for child in self.children.iter_mut().filter(|child| child.part == Part::Edge) {
+            child.channel.send(&Order::Reopen);
         }
     }
 
@@ -409,6 +425,7 @@ impl Supervisor {
     }
 
     fn start(&mut self, part: Part, generation: Generation, purpose: Purpose) {
+        let restarts = self.role(part).restarts();
         let program = if purpose == Purpose::Upgrade { &self.parts.program } else { &self.restart_from };
         let started = match part {
             Part::Edge => {
@@ -421,7 +438,7 @@ impl Supervisor {
                     _ => &self.parts.sockets,
                 };
                 let admin = &self.parts.admin;
-                Child::start(generation, part, program, &arguments, |manifest, lent| {
+                Child::start(generation, part, program, &arguments, restarts, |manifest, lent| {
                     sockets.lend(manifest, lent);
                     manifest.add("admin", admin.as_raw_fd());
                     lent.push(admin.as_fd());
@@ -429,7 +446,7 @@ impl Supervisor {
             }
             Part::Demo => {
                 let demo = self.parts.demo.as_ref();
-                Child::start(generation, part, program, &[], |manifest, lent| {
+                Child::start(generation, part, program, &[], restarts, |manifest, lent| {
                     if let Some(demo) = demo {
                         manifest.add("demo", demo.listener.as_raw_fd());
                         lent.push(demo.listener.as_fd());

@@ -30,8 +30,8 @@ pub use sockets::Sockets;
 use life::{Demo, Supervisor};
 
 /// What the supervisor listens to.
-const SIGNALS: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD];
+const SIGNALS: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD];
 
 /// Supervises until told to stop.
 pub fn run(args: &RunArgs) -> Exit {
@@ -95,6 +95,7 @@ fn begin(args: &RunArgs, signals: Signals) -> Result<Supervisor, Exit> {
         program: program_path(),
         site_args,
         data_dir,
+        wanted_dir: args.site.data_dir.clone(),
         lock,
         admin,
         control,

@@ -130,6 +130,7 @@ pub fn resume(text: &str, args: &RunArgs, signals: Signals) -> Result<Supervisor
         program: state.program.clone(),
         site_args,
         data_dir: state.data_dir.clone(),
+        wanted_dir: args.site.data_dir.clone(),
         lock: DataDir::resumed(seawall_sys::claim_file(state.lock)?),
         admin: seawall_sys::claim_unix_listener(state.admin)?,
         control: Control::new(seawall_sys::claim_unix_listener(state.control)?)?,

@@ -285,8 +285,21 @@ impl Seawall {
         seawall(&["upgrade", "--data-dir", self.data_dir.to_str().unwrap()])
     }
 
+    /// The edge's metrics.
+    pub fn metrics(&self) -> String {
+        let Ok(mut stream) = UnixStream::connect(self.data_dir.join("edge.sock")) else {
+            return String::new();
+        };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let asked = write!(stream, "GET /metrics HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n");
+        let mut text = String::new();
+        // An edge that is killed meanwhile gives no answer.
+        let _ = asked.and_then(|()| stream.read_to_string(&mut text));
+        text
+    }
+
     /// Process ids of the supervisor's children.
-    fn children(&self) -> Vec<Pid> {
+    pub fn children(&self) -> Vec<Pid> {
         let id = self.supervisor.id();
         let text = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
         text.split_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
