@@ -12,7 +12,6 @@ mod context;
 mod span;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -74,7 +73,6 @@ pub enum TraceError {
 pub struct TraceExporter {
     spans: Sender<Option<SpanData>>,
     finished: Receiver<()>,
-    thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
     config: TraceConfig,
     redaction: Arc<Redaction>,
@@ -119,7 +117,7 @@ impl TraceExporter {
         let (finishing, finished) = bounded(1);
         let counts = Arc::new(Counts::default());
         let told = Arc::clone(&counts);
-        let thread = std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
             let warning = Occasional::every(WARN_INTERVAL_S);
             let mut open = true;
             while open {
@@ -142,7 +140,7 @@ impl TraceExporter {
             let _ = finishing.send(());
         })?;
         let redaction = Arc::new(redaction);
-        Ok(TraceExporter { spans, finished, thread: Some(thread), counts, config, redaction })
+        Ok(TraceExporter { spans, finished, counts, config, redaction })
     }
 
     /// The tracer of one worker.
@@ -166,16 +164,11 @@ impl TraceExporter {
         });
     }
 
-    /// Sends what is queued and ends the thread, waiting at most `patience`. Says whether it ended.
-    pub fn close(mut self, patience: Duration) -> bool {
+    /// Sends what is queued and ends the thread, waiting at most `patience`. Says whether it ended. What comes after is
+    /// dropped. Without this the thread ends when the exporter and all its tracers are gone.
+    pub fn close(&self, patience: Duration) -> bool {
         let _ = self.spans.send_timeout(None, patience);
-        let done = self.finished.recv_timeout(patience).is_ok();
-        if let Some(thread) = self.thread.take()
-            && done
-        {
-            let _ = thread.join();
-        }
-        done
+        self.finished.recv_timeout(patience).is_ok()
     }
 }
 
