@@ -70,6 +70,9 @@ const EARLY_TRIAL_MS: u64 = 1_000;
 /// Longest a burst waits in turn for a place, milliseconds.
 const BEARABLE_MS: f64 = 100.0;
 
+/// Longest wait in turn while demand stands above the limit, milliseconds: less than a network's own jitter.
+const STANDING_WAIT_MS: f64 = 25.0;
+
 /// Time for which a limit has been more than half used without a break after which it is no burst, milliseconds.
 pub(crate) const STANDING_MS: u64 = 500;
 
@@ -445,11 +448,13 @@ impl Control {
     }
 
     /// A burst may wait for as long as [`BEARABLE_MS`]. While demand exceeds the limit window after window, the queue
-    /// never empties: then every place in it is delay for all and use to none, but for a few that keep places filled.
+    /// never empties: then every place in it is delay for all and use to none, but for those that keep places filled and
+    /// for as many as are served before anyone notices ([`STANDING_WAIT_MS`]): a refusal is worse than that. Before the
+    /// pace is known only `max_pending` and the time each may wait are the bounds.
     fn bearable_queue(&self) -> u32 {
-        let Some(latency_ms) = self.latest_ms else { return INITIAL as u32 };
-        let burst = self.limit * BEARABLE_MS / latency_ms.max(1.0);
-        let standing = self.limit * 0.25;
+        let Some(latency_ms) = self.latest_ms else { return u32::MAX };
+        let within = |ms: f64| self.limit * ms / latency_ms.max(0.1);
+        let (burst, standing) = (within(BEARABLE_MS), within(STANDING_WAIT_MS).max(self.limit * 0.25));
         (if self.standing { standing.min(burst) } else { burst.max(standing) }).max(1.0) as u32
     }
 }
