@@ -265,7 +265,7 @@ async fn serve<B: RequestBody, S: Sink>(
     let x = Exchange { w, live, zone, route, client, address, https, ray, asked };
     if asked.websocket {
         if !zone.doc.websockets {
-            return Err(Fail::page(403, "WebSockets are turned off for this zone"));
+            return Err(Fail::page(1020, "WebSockets are turned off for this zone"));
         }
         return Box::pin(fetch::websocket(&x, request, response, added, sink, facts)).await;
     }

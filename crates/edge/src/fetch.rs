@@ -170,6 +170,10 @@ pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
                 let elapsed_us = answered(x, origin, facts);
                 ticket.first_byte(now, elapsed_us, status);
                 added.clear();
+                if x.w.is_draining() {
+                    // The drain began while the origin was waited for.
+                    sink.close_after();
+                }
                 let ticket = Some(ticket);
                 return Ok(Fetched { source, upload, ticket, status, pool: at, member, affinity });
             }

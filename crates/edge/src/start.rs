@@ -116,9 +116,19 @@ impl Edge {
     /// Puts another configuration in force, compiled beside the one that serves. Zones it leaves out because of an
     /// error keep their last version; no connection of any kind is touched. Listening addresses, the number of
     /// workers and cache sizes stay as they are.
-    pub fn reload(&self, site: model::Site, problems: Vec<model::Problem>) {
+    pub fn reload(&self, mut site: model::Site, problems: Vec<model::Problem>) {
         let _one_at_a_time = self.reloading.lock();
         let errors = problems.iter().filter(|p| p.is_error()).count();
+        // Put back at the end: where another zone now claims the same host, the one without errors has it.
+        let live = self.process.live.load_full();
+        for name in problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_deref()) {
+            if site.zones.iter().all(|z| z.name != name)
+                && let Some(kept) = live.zones.iter().find(|z| z.doc.name == name)
+            {
+                tracing::error!(zone = name, "a zone has errors; its last version serves on");
+                site.zones.push(kept.doc.clone());
+            }
+        }
         let settings = &site.edge.log;
         if let Some(log) = &*self.log.lock() {
             log.set_output(output(settings));

@@ -326,8 +326,6 @@ pub struct Request {
     pub head: String,
     pub body: Vec<u8>,
     pub trailers: String,
-    /// Which connection it came on, from 1.
-    pub connection: usize,
 }
 
 impl Request {
@@ -398,10 +396,10 @@ impl Origin {
         let seen = Arc::<Mutex<Vec<Request>>>::default();
         let noted = seen.clone();
         let (wrap, serve) = (Arc::new(wrap), Arc::new(serve));
-        Origin::accepting(listener, seen, move |tcp, connection| {
+        Origin::accepting(listener, seen, move |tcp, _| {
             let Some(stream) = wrap(tcp) else { return };
             let mut client = Client { stream, buf: Vec::new() };
-            while let Some(request) = request(&mut client, connection) {
+            while let Some(request) = request(&mut client) {
                 noted.lock().unwrap().push(request.clone());
                 if !serve(&request, &mut client) {
                     return;
@@ -452,7 +450,7 @@ impl Origin {
 }
 
 /// Reads a request whole; nothing at the end of the connection, or if it breaks off.
-fn request(client: &mut Client, connection: usize) -> Option<Request> {
+fn request(client: &mut Client) -> Option<Request> {
     while find(&client.buf, b"\r\n\r\n").is_none() {
         let mut bytes = [0; 16 * 1024];
         match client.stream.read(&mut bytes) {
@@ -461,7 +459,7 @@ fn request(client: &mut Client, connection: usize) -> Option<Request> {
         }
     }
     let head = client.head()?;
-    let mut request = Request { head, body: Vec::new(), trailers: String::new(), connection };
+    let mut request = Request { head, body: Vec::new(), trailers: String::new() };
     if request.field("transfer-encoding").is_some() {
         (request.body, request.trailers) = client.chunked();
     } else if let Some(n) = request.field("content-length") {
@@ -536,6 +534,8 @@ impl Authority {
         let signed = Signed { cert: path("pem"), key: path("key") };
         std::fs::write(&signed.cert, cert.pem()).unwrap();
         std::fs::write(&signed.key, key.serialize_pem()).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&signed.key, private).unwrap();
         signed
     }
 

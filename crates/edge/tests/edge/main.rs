@@ -8,7 +8,12 @@
 )]
 #![allow(missing_docs)]
 
+mod abuse;
+mod changes;
 mod common;
 mod exchange;
 mod framing;
+mod http2;
+mod pools;
 mod statuses;
+mod tls;
