@@ -54,9 +54,9 @@ const STRICTER: &[(Fault, &str)] = &[
     (Fault::StartLine, "§2.2: an empty line before a request is forgiven, three are not"),
 ];
 
-/// Characters of a target that we pass on and hyper refuses. RFC 3986 wants them escaped; browsers and old links do not
-/// always do so, origins behind other proxies get them, and nothing is cut at them.
-const KINDER: &[u8] = b"`<>";
+/// Characters of a target that we pass on and hyper refuses (`"` in queries only). RFC 3986 wants them escaped; browsers
+/// and old links do not always do so, origins behind other proxies get them, and nothing is cut at them.
+const KINDER: &[u8] = b"`<>\"";
 
 const LIMITS: Limits = Limits { head_bytes: 4096, target_bytes: 1024, fields: 40 };
 
