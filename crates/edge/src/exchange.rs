@@ -8,6 +8,7 @@ use crate::message::{RequestBody, Sink, UploadFault};
 use crate::pages;
 use crate::record;
 use crate::respond;
+use crate::spans::Span;
 use crate::trace;
 use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectTimes, OriginFault};
@@ -97,6 +98,7 @@ pub(crate) struct Facts {
     pub origin: Option<OriginFacts>,
     pub error: Option<(u16, String)>,
     pub uncompressed: Option<u64>,
+    pub span: Span,
 }
 
 /// The last attempt at an origin.
@@ -173,6 +175,7 @@ pub(crate) async fn run<B: RequestBody, S: Sink>(
 ) -> Option<Tunnel> {
     let live = w.live();
     let mut facts = Facts { begun_ns: w.now_ns(), request_bytes: asked.head_bytes, ..Facts::default() };
+    facts.span = w.tracer.begin(&mut scratch.request.fields);
     name(w, &live, scratch);
     w.metrics.in_flight.inc();
     let result = serve(w, &live, client, scratch, asked, body, sink, &mut facts).await;

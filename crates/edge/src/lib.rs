@@ -26,6 +26,7 @@ mod record;
 mod respond;
 mod serving;
 mod source;
+mod spans;
 mod start;
 mod trace;
 mod tunnel;

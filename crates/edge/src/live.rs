@@ -30,6 +30,8 @@ pub(crate) struct Live {
     pub node: Box<str>,
     /// Of the access log.
     pub layout: Option<Arc<seawall_telemetry::Layout>>,
+    /// Of traces.
+    pub spans: crate::spans::Exporter,
 }
 
 /// A zone, compiled.
@@ -155,6 +157,7 @@ impl Compiler<'_> {
             proxy_protocol: edge.proxy_protocol,
             node: edge.node.as_str().into(),
             layout: None,
+            spans: Default::default(),
         };
         (live, faults)
     }

@@ -67,6 +67,7 @@ pub(crate) fn write(
         w.metrics.compression_out.add(body_bytes);
     }
     w.log.borrow_mut().record(&record);
+    w.tracer.end(&facts.span, &record);
 }
 
 fn origin<'a>(live: &'a Live, facts: &Facts, o: &OriginFacts, authority: &'a [u8]) -> telemetry::Origin<'a> {

@@ -185,6 +185,7 @@ impl Edge {
         if let Some(log) = self.log.lock().take() {
             log.close(LOG_PATIENCE);
         }
+        process.live.load().spans.close(LOG_PATIENCE);
         process.store.flush(LOG_PATIENCE);
         left
     }
@@ -306,6 +307,7 @@ impl Process {
             tracing::error!(zone, %fault, "a zone could not be compiled; its last version serves on, if there is one");
         }
         live.layout = layout(&site.edge.log);
+        live.spans = crate::spans::Exporter::of(&site.edge, &old.spans, &self.registry);
         let shared = self.registry.shared();
         shared.config_version.set(i64::try_from(live.generation).unwrap_or(i64::MAX));
         shared.config_loaded_unix_s.set(unix_s());

@@ -4,6 +4,7 @@ use crate::buffers::Buffers;
 use crate::exchange::Scratch;
 use crate::live::Live;
 use crate::process::Process;
+use crate::spans::Tracer;
 use crate::unshared::Unshared;
 use crate::upstream::Upstreams;
 use seawall_balance::Standing;
@@ -32,6 +33,7 @@ pub(crate) struct Worker {
     pub encoders: RefCell<seawall_compress::Pool>,
     pub log: RefCell<AccessLog>,
     pub metrics: Metrics,
+    pub tracer: Tracer,
     live: RefCell<Rc<LiveRef>>,
     generation: Cell<u64>,
     #[allow(clippy::vec_box)]
@@ -80,6 +82,7 @@ impl Worker {
             encoders: RefCell::new(seawall_compress::Pool::new()),
             log: RefCell::new(log),
             metrics: process.registry.worker(),
+            tracer: Tracer::of(&live.spans),
             generation: Cell::new(live.generation),
             live: RefCell::new(Rc::new(LiveRef(live))),
             process,
@@ -102,6 +105,7 @@ impl Worker {
             let live = self.process.live.load_full();
             self.generation.set(live.generation);
             self.log.borrow_mut().set_layout(live.layout.clone());
+            self.tracer.follow(&live.spans);
             *self.live.borrow_mut() = Rc::new(LiveRef(live));
         }
         self.live.borrow().clone()
