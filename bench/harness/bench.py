@@ -17,7 +17,6 @@ class Bench:
         self.site, self.names, self.rounds, self.seconds, self.say = site, names, rounds, seconds, say
         self.deadline = time.monotonic() + deadline_s
         self.running = {}
-        self.missing = {}  # peers that do not start, and why
         self.foreign = []  # what others used during each measurement
 
     def shared(self, name):
@@ -44,22 +43,20 @@ class Bench:
         self.foreign.append(seen)
         return sample
 
-    def row(self, row):
-        """All rounds of a row: A B C A B C … Returns {name: [samples]}, cut short if time is up."""
+    def row(self, row, out):
+        """All rounds of a row, A B C A B C …, into `out` as {name: [samples]}; cut short if time is up."""
         if not row.shared:
             self.stop_shared()
         names = [name for name in row.peers if name in self.names]
-        out = {name: [] for name in names}
         for number in range(1, self.rounds + 1):
             for name in names:
-                if time.monotonic() > self.deadline:
+                if self.out_of_time():
                     self.say("time is up: the rest is left out (--minutes)")
-                    return {name: samples for name, samples in out.items() if samples}
+                    return
                 sample = self.sample(row, name)
-                out[name].append(sample)
+                out.setdefault(name, []).append(sample)
                 flag = f"  BAD: {'; '.join(sample.faults)}" if sample.faults else "  noisy" if sample.noisy else ""
                 self.say(f"{row.name} {number}/{self.rounds} {name}: {report.number(sample.figure)} {row.unit}{flag}")
-        return out
 
     def out_of_time(self):
         return time.monotonic() > self.deadline

@@ -142,7 +142,9 @@ def _start(bench, name):
         ok = http.wait_for(
             instance.ports[PROXY], "/fresh/1k.txt", limit_s=20.0, every_s=0.0005, alive=instance.process.alive
         )
-        return Sample((bench.clock() - began) * 1e3, faults=[] if ok else ["no response"])
+        took = bench.clock() - began
+        cpu_ms = processes.tree_cpu_s(instance.process.pid) * 1e3
+        return Sample(took * 1e3, extra={"cpu": cpu_ms}, faults=[] if ok else ["no response"])
 
 
 def _scale_idle(bench, name):
@@ -187,7 +189,7 @@ ROWS = [
     Row("idle-clear", "Idle keep-alive connection", KIB, ("seawall", "haproxy", "nginx", "varnish", "envoy", "caddy", "traefik"),
         _idle(False), note=lambda e: f"program alone {e['base']:.0f} MiB"),
     Row("idle-tls", "Idle keep-alive connection over TLS", KIB, TLS, _idle(True), note=lambda e: f"program alone {e['base']:.0f} MiB"),
-    Row("start", "Start to first response", MS, H1_PROXY, _start),
+    Row("start", "Start to first response", MS, H1_PROXY, _start, note=lambda e: f"{e['cpu']:.0f} ms CPU"),
     Row("reload-10k", "Reload with 10,000 zones", MS, TLS_CACHES, zones.reload, note=zones.reload_note),
     Row("scale-idle", "1,000 active connections beside 10,000 idle, cached 1 KiB", US, TLS_CACHES, _scale_idle, note=_scale_note),
     *(Row(f"scale-zones-{n}", f"HTTP/1 proxied, 1 KiB, {n:,} zones", US, TLS_CACHES, zones.cost(n)) for n in zones.COUNTS),
