@@ -126,7 +126,6 @@ pub(crate) struct Ask<'f> {
 }
 
 /// Asks the origin, for oneself and, with a fill, for those who follow.
-#[allow(clippy::too_many_arguments)]
 async fn ask_origin<B: RequestBody, S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -250,7 +249,6 @@ pub(crate) fn replaces(status: u16, refusal: Refusal) -> bool {
 
 /// Stores a response while answering from it. Who caused the fetch gets the origin's own fields, those included that
 /// are not to be stored.
-#[allow(clippy::too_many_arguments)]
 async fn store<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -290,7 +288,6 @@ async fn store<S: Sink>(
 }
 
 /// Takes a 304 in: the stored response is good again.
-#[allow(clippy::too_many_arguments)]
 async fn revalidated<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -365,7 +362,6 @@ pub(crate) fn update(
     Some(object)
 }
 
-#[allow(clippy::too_many_arguments)]
 async fn serve_stale<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,

@@ -222,7 +222,6 @@ pub(crate) async fn refuse<S: Sink>(
     record::write(w, &live, client, scratch, &facts, sink.sent());
 }
 
-#[allow(clippy::too_many_arguments)] // the parts live in different hands: worker, connection, request
 async fn serve<B: RequestBody, S: Sink>(
     w: &Rc<Worker>,
     live: &LiveRef,

@@ -133,7 +133,6 @@ fn broke_off(w: &Worker, origin: &Origin, source: &Source) {
 }
 
 /// Sends the request to an origin of the route's pool and reads the head of the response into `response`.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn fetch<'b, B: RequestBody, S: Sink>(
     x: &Exchange<'_>,
     request: &RequestHead,
@@ -355,7 +354,6 @@ impl<F: Into<OriginFault>> From<F> for Attempt {
     }
 }
 
-#[allow(clippy::too_many_arguments)]
 async fn attempt<'b, B: RequestBody, S: Sink>(
     x: &Exchange<'_>,
     pool: &Pool,

@@ -4,6 +4,11 @@
 //! [`filling`]) or from an origin ([`fetch`], [`upstream`], [`source`], [`upload`]), sent by [`respond`], and written down
 //! by [`record`]. A [`worker`] is one thread; a [`process`] is what workers share; [`live`] is the configuration.
 
+// What a request needs on its way (its head, the response's head, fields of our own, its body, where the answer goes, what
+// is found out) is borrowed part by part: each is lent on and changed while the others are in use, across waits, which one
+// struct of them all would not let.
+#![allow(clippy::too_many_arguments)]
+
 mod accept;
 mod admin;
 mod buffers;

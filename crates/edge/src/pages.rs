@@ -9,7 +9,6 @@ use seawall_ui::errors::{self, ErrorFacts, Format};
 use std::rc::Rc;
 
 /// Sends the page for a code, in the format the client prefers.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn send<S: Sink>(
     w: &Rc<Worker>,
     live: &LiveRef,

@@ -269,7 +269,6 @@ pub(crate) async fn to_https<S: Sink>(
 }
 
 /// Sends a short response of the edge's own; its fields are in `added`.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn small<S: Sink>(
     w: &Rc<Worker>,
     _: &LiveRef,
@@ -284,7 +283,6 @@ pub(crate) async fn small<S: Sink>(
 }
 
 /// Sends a response of the edge's own; its fields are in `added`. `head_only` for HEAD.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn own_body<S: Sink>(
     w: &Rc<Worker>,
     status: u16,

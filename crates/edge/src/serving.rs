@@ -39,7 +39,6 @@ impl<'h> Held<'h> {
 }
 
 /// Answers from a stored object.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn object<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -54,7 +53,6 @@ pub(crate) async fn object<S: Sink>(
 }
 
 /// Answers once more from an object that must not be kept, under fields that are not stored with it.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn last<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -70,7 +68,6 @@ pub(crate) async fn last<S: Sink>(
 }
 
 /// Answers from what is held.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn held<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,
@@ -94,7 +91,6 @@ pub(crate) fn tell(added: &mut Fields, told: &Told<'_>) {
 }
 
 /// Answers from what is held, under these fields.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn send<S: Sink>(
     x: &Exchange<'_>,
     q: &Question<'_>,

@@ -40,7 +40,6 @@ pub(crate) struct Opened {
 
 /// Connects to an origin and carries out the handshake up to its answer. A new connection each time: what has carried
 /// a tunnel carries nothing else.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn open(
     x: &Exchange<'_>,
     pool: &Pool,
@@ -105,7 +104,6 @@ pub(crate) async fn open(
 }
 
 /// Sends the origin's answer on: 101 (200 over HTTP/2) and a tunnel, or a refusal like any response.
-#[allow(clippy::too_many_arguments)]
 pub(crate) async fn accept<S: Sink>(
     x: &Exchange<'_>,
     request: &RequestHead,

@@ -256,7 +256,6 @@ impl Upstreams {
     }
 
     /// A connection to the origin: a kept one, or a new one. `fresh` asks for a new one.
-    #[allow(clippy::too_many_arguments)]
     pub(crate) async fn connect(
         &self,
         w: &Rc<Worker>,
