@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 }
 
 /// One group of origins, shared by all workers. Aligned so that counting references to it, which every request does,
-/// leaves the cache lines of what every request reads alone. See the [crate](crate) for the way of a request through it.
+/// leaves the cache lines of what every request reads alone. See the [crate] for the way of a request through it.
 #[repr(align(128))]
 pub struct Pool {
     pub(crate) settings: Settings,

@@ -87,7 +87,7 @@ pub fn eligible(request: &RequestHead, response: &ResponseHead, body_len: Option
         && !request.fields.all(Known::CacheControl).any(says_no_transform)
 }
 
-/// The coding this response gets: [`eligible`] and [`negotiate`] in one, with the shortest length of each coding.
+/// The coding this response gets: [`eligible()`] and [`negotiate()`] in one, with the shortest length of each coding.
 /// `available` stands in the order we prefer; long-lived streams ([`flushes_each_chunk`]) get [`Coding::STREAM`] instead.
 #[must_use]
 pub fn choose(

@@ -28,7 +28,7 @@ pub fn apply_headers(response: &mut ResponseHead, coding: Coding) -> bool {
 
 /// Makes sure that `Vary` names `Accept-Encoding`. Returns false when there is no room for it.
 ///
-/// Due on every [`crate::eligible`] response, encoded or not: a cache between us and the client must not give an encoded
+/// Due on every [`crate::eligible()`] response, encoded or not: a cache between us and the client must not give an encoded
 /// body to a client that cannot read it, nor keep the plain one for all.
 #[must_use]
 pub fn add_vary(fields: &mut Fields) -> bool {

@@ -2,9 +2,9 @@
 //!
 //! Nothing here waits, reads a clock or touches a socket. The way of a response through this crate:
 //!
-//! 1. [`eligible`]: may this response be encoded at all? If so it varies by `Accept-Encoding` ([`add_vary`]), even when
+//! 1. [`eligible()`]: may this response be encoded at all? If so it varies by `Accept-Encoding` ([`add_vary`]), even when
 //!    this client gets it as it is.
-//! 2. [`negotiate`]: which coding does the client want most, and among equals which do we? [`choose`] does both.
+//! 2. [`negotiate()`]: which coding does the client want most, and among equals which do we? [`choose`] does both.
 //! 3. [`apply_headers`]: the head of the encoded response.
 //! 4. [`Encoder`] for a body on its way through, taken from a [`Pool`]; [`compress_whole`] for one that will be kept.
 //!

@@ -125,7 +125,8 @@ mod tests {
         use BodyLength::*;
         let cl = "Content-Length";
         let te = "Transfer-Encoding";
-        let cases: &[(&[(&str, &str)], Result<BodyLength, Fault>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Result<BodyLength, Fault>);
+        let cases: &[Case] = &[
             (&[], Ok(None)),
             (&[(cl, "0")], Ok(None)),
             (&[(cl, "12")], Ok(Exact(12))),

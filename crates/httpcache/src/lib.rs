@@ -7,7 +7,7 @@
 //! 2. [`KeyMaker::key`] makes the primary key. What is stored under it is a response, or the [`VarySpec`] that leads on
 //!    to [`KeyMaker::variant`].
 //! 3. [`decide`] tells whether the stored response answers now, and [`answer()`] in what form (whole, 304, 206, 416).
-//! 4. Else the origin is asked: [`validation`] or [`for_whole`] shapes the request; [`store`] judges a new response,
+//! 4. Else the origin is asked: [`validation()`] or [`for_whole`] shapes the request; [`store`] judges a new response,
 //!    [`freshen`] a 304, [`on_failure`] an error, [`invalidated`] names what an unsafe request made invalid.
 //!
 //! What the caller must add: strip hop-by-hop fields from what it forwards, write Age on everything served from the

@@ -23,7 +23,7 @@ pub enum Verdict {
         /// For the Age field, in seconds.
         age_s: u32,
     },
-    /// Ask the origin, with [`validation`](crate::validation) if there is a validator. (EXPIRED or REVALIDATED)
+    /// Ask the origin, with [`validation`](crate::validation()) if there is a validator. (EXPIRED or REVALIDATED)
     Validate(Why),
     /// Answer 504: the client wanted no origin asked (RFC 9111 §5.2.1.7).
     Unavailable,

@@ -5,7 +5,7 @@
 //! that is no TOML, an error outside the zones, or a faulty environment variable leaves no [`Site`] at all.
 //!
 //! The table of keys in [`schema`] is the one source for what is known, its types and ranges, the environment variables,
-//! and `docs/configuration.md` ([`document`]). Time is linear in the text: 10,000 zones take well under a second.
+//! and `docs/configuration.md` ([`document()`]). Time is linear in the text: 10,000 zones take well under a second.
 
 mod context;
 mod document;

@@ -211,8 +211,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes `input` fed in steps of `step` bytes: body, trailers and the bytes left over.
-    fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, Option<Box<Fields>>, usize), Fault> {
+    /// Body, trailers and the number of bytes left over.
+    type Decoded = (Vec<u8>, Option<Box<Fields>>, usize);
+
+    /// Decodes `input` fed in steps of `step` bytes.
+    fn decode(input: &[u8], step: usize) -> Result<Decoded, Fault> {
         let mut decoder = ChunkedDecoder::default();
         let (mut body, mut held, mut fed) = (Vec::new(), Vec::new(), 0);
         loop {
