@@ -3,6 +3,7 @@
 use crate::exchange::Client;
 use crate::worker::Worker;
 use crate::{h1, h2};
+use futures_util::FutureExt;
 use seawall_model::ProxyProtocol;
 use seawall_net::deadline::SWEEP;
 use seawall_net::io::{Io, Stream};
@@ -10,6 +11,7 @@ use seawall_net::proxy_protocol;
 use seawall_net::tls::server::Alpn;
 use seawall_telemetry::names::{ClientTimeout, ConnectionKind, Refusal, TlsVersion};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -56,7 +58,15 @@ async fn accept(w: Rc<Worker>, listener: TcpListener, tls: bool) {
                     continue;
                 };
                 let w = w.clone();
-                tokio::task::spawn_local(async move { connection(w, tcp, peer, tls, open).await });
+                tokio::task::spawn_local(async move {
+                    let guarded =
+                        AssertUnwindSafe(connection(w.clone(), tcp, peer, tls, open)).catch_unwind();
+                    // The panic's own message has been printed; this connection ends and no other.
+                    if guarded.await.is_err() {
+                        w.metrics.panics.inc();
+                        tracing::error!(%peer, "a connection's task panicked and was contained");
+                    }
+                });
             }
             Err(fault) => {
                 w.metrics.refusals.inc(Refusal::Accept);

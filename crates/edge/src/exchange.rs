@@ -254,6 +254,7 @@ async fn serve<B: RequestBody, S: Sink>(
     }
     check_loop(&request.fields)?;
     seawall_http::hop::drop_nominated(&mut request.fields);
+    seawall_http::hop::drop_lookalikes(&mut request.fields, fetch::left_out());
     let path = request.path();
     let route = zone.route(request.host(), &request.method_text, path);
     let route = route.ok_or_else(|| Fail::page(404, "no route of this zone fits the request"))?;

@@ -279,11 +279,12 @@ async fn place<'x>(x: &Exchange<'x>, request: &RequestHead, tried: u64) -> Resul
         let slot = pool.origins.get(member).map_or(OriginSlot::OTHER, |o| o.slot);
         x.w.metrics.origin_failed(slot, telemetry::OriginFault::Overload);
     }
-    let detail = match &refused {
-        Some(full) => format!("the origin is at its limit ({})", full.why.name()),
-        None => "no origin is available".to_owned(),
+    // Told apart on the page: an origin with all the work it can do is not one that is ill.
+    let (code, detail) = match &refused {
+        Some(full) => (1200, format!("the origin is at its limit ({})", full.why.name())),
+        None => (503, "no origin is available".to_owned()),
     };
-    Err(Fail::Page { code: 503, detail, retry_after_s: Some(refused.map_or(5, |r| r.retry_after_s)) })
+    Err(Fail::Page { code, detail, retry_after_s: Some(refused.map_or(5, |r| r.retry_after_s)) })
 }
 
 /// Picks an origin and takes a place at it, going on to fallback pools as long as none can take the request.

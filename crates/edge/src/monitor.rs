@@ -87,6 +87,8 @@ async fn ask(origin: &Origin, monitor: &Monitor) -> Result<(), String> {
     match (monitor.kind, &origin.tls) {
         (MonitorKind::Tcp, _) => Ok(()),
         (MonitorKind::Https, Some(tls)) => {
+            // Asked in HTTP/1, whatever requests are sent in.
+            let tls = origin.tls_http1.as_ref().unwrap_or(tls);
             let (stream, _) = tls.connect(tcp).await.map_err(|e| e.to_string())?;
             http(stream, origin, monitor).await
         }

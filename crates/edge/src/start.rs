@@ -29,6 +29,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long the access log may take to write what is queued at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// Stack of a thread, in bytes of address space: room for the deep futures of unoptimised builds.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// How often certificates are looked at and ticket keys turned over.
 const CHORES: Duration = Duration::from_secs(60);
 
@@ -448,7 +450,8 @@ fn spawn(name: &str, body: impl FnOnce(&tokio::runtime::Runtime) + Send + 'stati
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let run = move || body(&runtime);
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)?;
+    let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(run).map_err(StartError::Thread)?;
     Ok(())
 }
 

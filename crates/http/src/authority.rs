@@ -47,7 +47,8 @@ pub fn normalise(authority: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
             let end = authority.iter().position(|b| *b == b':').unwrap_or(authority.len());
             let (host, port) = authority.split_at_checked(end).ok_or(Fault::Host)?;
             let host = host.strip_suffix(b".").unwrap_or(host);
-            if host.is_empty()
+            let empty_label = host.split(|b| *b == b'.').any(<[u8]>::is_empty);
+            if empty_label
                 || !host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
             {
                 return Err(Fault::Host);
@@ -139,6 +140,10 @@ mod tests {
             ("a:", None),
             ("a:b", None),
             ("a:123456", None),
+            ("a..b", None),
+            ("a..", None),
+            ("..", None),
+            (".a", None),
             ("u@a", None),
             ("a/b", None),
             ("a b", None),

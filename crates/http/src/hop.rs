@@ -51,9 +51,34 @@ pub fn drop_nominated(fields: &mut Fields) {
     }
 }
 
+/// Removes fields whose names would become one of `names` if `_` were `-`. CGI and its heirs cannot tell the two apart, so
+/// a client's `CF_Connecting_IP` would stand for ours. No field in use has such a name.
+pub fn drop_lookalikes(fields: &mut Fields, names: KnownSet) {
+    let is_lookalike = |name: &[u8]| {
+        name.contains(&b'_') && {
+            let dashed: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
+            names.has(Known::of(&dashed))
+        }
+    };
+    if fields.iter().any(|(known, name, _)| known == Known::Other && is_lookalike(name)) {
+        fields.retain(|known, name, _| known != Known::Other || !is_lookalike(name));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_cgi_cannot_tell_from_ours_go() {
+        let mut f = Fields::new();
+        for name in ["CF_Connecting_IP", "x_forwarded-for", "my_field", "Cookie"] {
+            f.push(name.as_bytes(), b"1");
+        }
+        drop_lookalikes(&mut f, KnownSet::of(&[Known::CfConnectingIp, Known::XForwardedFor]));
+        let left: Vec<_> = f.iter().map(|(_, n, _)| n.to_vec()).collect();
+        assert_eq!(left, [&b"my_field"[..], b"Cookie"]);
+    }
 
     #[test]
     fn nominated_fields_go_and_protected_ones_stay() {

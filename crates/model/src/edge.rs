@@ -275,17 +275,34 @@ pub struct LogSettings {
 
 impl LogSettings {
     /// Query keys redacted unless the file names others: what commonly carries a secret in a URL.
-    pub const REDACTED: [&'static str; 10] = [
+    pub const REDACTED: [&'static str; 27] = [
         "token",
         "access_token",
         "refresh_token",
         "id_token",
+        "jwt",
+        "key",
         "api_key",
         "apikey",
-        "password",
         "secret",
+        "client_secret",
+        "password",
+        "passwd",
+        "pwd",
+        "pass",
         "signature",
+        "sig",
         "code",
+        "auth",
+        "authorization",
+        "session",
+        "session_id",
+        "sessionid",
+        "sid",
+        "otp",
+        "x-amz-signature",
+        "x-amz-security-token",
+        "x-goog-signature",
     ];
 
     /// The defaults, with the file in the folder `log` of `data_dir`.

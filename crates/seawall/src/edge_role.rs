@@ -70,6 +70,16 @@ fn load(args: &EdgeArgs) -> Result<Loaded, Refusal> {
     if args.again { config::load_again(&args.site) } else { config::load(&args.site, Moment::Start) }
 }
 
+/// Loads without leaving the data folder: half of what it holds could not move.
+fn load_within(data_dir: &Path, args: SiteArgs) -> Result<Loaded, Refusal> {
+    let loaded = config::load(&args, Moment::Reload)?;
+    if loaded.site.data_dir == data_dir {
+        return Ok(loaded);
+    }
+    config::warn_of_other_folder(&loaded.site.data_dir, data_dir);
+    config::load(&SiteArgs { data_dir: Some(data_dir.to_owned()), ..args }, Moment::Reload)
+}
+
 fn failed(message: &str) -> Exit {
     tracing::error!("{message}");
     Exit::Failure
@@ -108,6 +118,8 @@ struct Process {
     load_again: bool,
     draining: Option<Draining>,
     announced: bool,
+    /// Draining because the supervisor is gone, of which a SIGTERM is still to tell.
+    orphan_told: bool,
     pulse_at: Instant,
 }
 
@@ -159,6 +171,7 @@ impl Process {
             load_again: false,
             draining: None,
             announced: false,
+            orphan_told: false,
             pulse_at: Instant::now(),
         })
     }
@@ -168,6 +181,8 @@ impl Process {
             self.wait();
             for signal in self.signals.arrived() {
                 match signal {
+                    // The kernel says in its own time that the supervisor died: no one asked twice.
+                    Signal::SIGTERM if std::mem::take(&mut self.orphan_told) => {}
                     Signal::SIGTERM | Signal::SIGINT if self.draining.is_some() => {
                         tracing::warn!("told to stop a second time: stopping at once");
                         return Exit::Ok;
@@ -220,6 +235,7 @@ impl Process {
         if orphaned && self.draining.is_none() {
             // The next supervisor wants to bind these addresses.
             tracing::error!("the supervisor is gone: finishing requests and stopping");
+            self.orphan_told = true;
             self.begin_drain();
         }
     }
@@ -269,7 +285,8 @@ impl Process {
             return;
         }
         let (args, edge, served) = (self.args.clone(), Arc::clone(&self.edge), self.served.clone());
-        let load = move || match config::load(&args, Moment::Reload) {
+        let data_dir = self.data_dir.clone();
+        let load = move || match load_within(&data_dir, args) {
             Ok(mut loaded) => {
                 loaded.admit_degraded(&served);
                 report_problems(&loaded);
@@ -303,7 +320,6 @@ impl Process {
                 let kept: Vec<String> = faulty.filter(|zone| self.served.contains(zone)).cloned().collect();
                 self.served = names(&loaded.site).chain(kept).collect();
                 self.watch = Watch::new(watched(&loaded));
-                config::warn_of_other_folder(&loaded.site.data_dir, &self.data_dir);
                 if self.channel.is_none() && Plan::of(&loaded.site) != self.plan {
                     tracing::warn!(
                         "other listen addresses or workers take effect when this process is restarted"

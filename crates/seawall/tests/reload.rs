@@ -4,9 +4,11 @@
 mod common;
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use common::{Crowd, Origin, Seawall, Seen, binary, eventually, get};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 struct Site {
     dir: tempfile::TempDir,
@@ -121,4 +123,35 @@ fn other_listen_addresses_are_bound_and_no_request_fails_on_those_that_stay() {
     eventually("the added address being closed", || matches!(get(added, "/"), Seen::Refused(_)));
     crowd.wait_for(20);
     assert_eq!(crowd.go_home(), []);
+}
+
+#[test]
+fn another_data_folder_in_the_file_is_warned_about_and_not_moved_to() {
+    let one = Origin::named("one");
+    for command in ["run", "edge"] {
+        let site = Site::new("\"127.0.0.1:0\"", &one);
+        let of = |folder: &str| {
+            let text = Site::text("\"127.0.0.1:0\"", &one);
+            format!(
+                "data_dir = \"{folder}\"\n{}",
+                text.replace("[edge]", "[edge]\nhttps = \"off\"\nmetrics = \"off\"")
+            )
+        };
+        site.write(&of("first"));
+        let log = site.dir.path().join("stderr");
+        let mut running = Command::new(binary())
+            .args([command, "--config", site.path.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let logged = |text: &str| eventually(text, || std::fs::read_to_string(&log).unwrap().contains(text));
+        logged("serving");
+        site.write(&of("second"));
+        kill(Pid::from_raw(i32::try_from(running.id()).unwrap()), Signal::SIGHUP).unwrap();
+        logged("another data_dir takes effect");
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(!site.dir.path().join("second").exists());
+    }
 }

@@ -135,7 +135,7 @@ pub(crate) static LIMITS: Table = Table {
             "connections",
             Kind::Count(1, limits::CONNECTIONS.value),
             Is("20000"),
-            "Visitor connections at once, over all workers. More wait in the listen backlog.",
+            "Visitor connections at once, over all workers. More are closed as they come, and counted.",
         ),
         key(
             "requests_per_connection",
@@ -229,7 +229,7 @@ pub(crate) static LOG: Table = Table {
             "redact_query",
             Kind::Texts,
             Is(
-                r#"["token", "access_token", "refresh_token", "id_token", "api_key", "apikey", "password", "secret", "signature", "code"]"#,
+                r#"["token", "access_token", "refresh_token", "id_token", "jwt", "key", "api_key", "apikey", "secret", "client_secret", "password", "passwd", "pwd", "pass", "signature", "sig", "code", "auth", "authorization", "session", "session_id", "sessionid", "sid", "otp", "x-amz-signature", "x-amz-security-token", "x-goog-signature"]"#,
             ),
             "Query keys whose values never reach the log.",
         ),

@@ -35,7 +35,7 @@ pub(crate) static ZONE: Table = Table {
             "Compresses text on the fly with Brotli, Zstandard or gzip.",
         ),
         key("http2", Kind::Flag, Is("true"), "Offers HTTP/2 to visitors."),
-        key("websockets", Kind::Flag, Is("true"), "Lets WebSocket and other upgrades through."),
+        key("websockets", Kind::Flag, Is("true"), "Lets WebSockets through; other upgrades never pass."),
         key("always_https", Kind::Flag, Is("false"), "Answers `http://` with a redirect to `https://`."),
         key("cache", Kind::Flag, Is("true"), "Uses the cache at all."),
         key("errors", Kind::Table(&ERRORS), Words("nothing"), "Reserved for the zone's own error pages."),
