@@ -65,7 +65,13 @@ impl Queue {
     }
 
     fn remove(&self, place: &Arc<Place>) {
-        lock(&self.waiting).retain(|other| !Arc::ptr_eq(other, place));
+        let mut waiting = lock(&self.waiting);
+        // Whoever got a place was the first; only those that gave up stand elsewhere.
+        if waiting.front().is_some_and(|first| Arc::ptr_eq(first, place)) {
+            waiting.pop_front();
+        } else {
+            waiting.retain(|other| !Arc::ptr_eq(other, place));
+        }
     }
 }
 
