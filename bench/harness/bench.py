@@ -21,6 +21,8 @@ class Bench:
 
     def shared(self, name):
         """The running peer of this name, started on first use. Raises RuntimeError if it does not start."""
+        if name in self.running and not self.running[name].process.alive():
+            self.say(f"{name} has ended: {self.running.pop(name).process.last_words()}; starting it again")
         if name not in self.running:
             instance = peers.Instance(name, self.site)
             self.running[name] = instance  # first, so that it is stopped whatever happens
@@ -32,7 +34,17 @@ class Bench:
             self.running.popitem()[1].stop()
 
     def sample(self, row, name):
-        """One measurement, with a look at what else goes on. A failure is a fault of the sample, not of the run."""
+        """One measurement. Where the origin was ended from outside meanwhile, that is said, and it is made once more."""
+        sample = self._sample(row, name)
+        if self._revive_origin():
+            self.say(f"{row.name} {name} is measured again")
+            sample = self._sample(row, name)
+            if self._revive_origin():
+                sample.faults.append("the origin ended meanwhile")
+        return sample
+
+    def _sample(self, row, name):
+        """With a look at what else goes on. A failure is a fault of the sample, not of the run."""
         watch = machine.Watch()
         try:
             sample = row.measure(self, name)
@@ -42,6 +54,17 @@ class Bench:
         sample.foreign, sample.steal, sample.noisy = seen["foreign"], seen["steal"], machine.noisy(seen)
         self.foreign.append(seen)
         return sample
+
+    def _revive_origin(self):
+        """Whether the origin had ended, and had to be started again.
+
+        It ends of itself never; a clean end is somebody's SIGTERM (another benchmark's, or a `pkill nginx`).
+        """
+        if self.site.origin.alive():
+            return False
+        self.say(f"the origin has ended (exit {self.site.origin.child.returncode}), not by our doing; starting it again")
+        self.site.start_origin()
+        return True
 
     def row(self, row, out):
         """All rounds of a row, A B C A B C …, into `out` as {name: [samples]}; cut short if time is up."""

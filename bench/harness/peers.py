@@ -100,6 +100,8 @@ class Site:
         return path
 
     def start_origin(self):
+        """Starts it, or starts it again. Raises RuntimeError if it does not answer."""
+        self._asked = 0
         path = self.render("origin.conf", self.folder)
         argv = [program("nginx"), "-e", self.folder / "origin.err", "-c", path, "-g", "daemon off;"]
         self.origin = Process(argv, self.folder, self.folder / "origin.log")

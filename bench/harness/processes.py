@@ -94,10 +94,10 @@ class Process:
     def alive(self):
         return self.child.poll() is None
 
-    def last_words(self, count=800):
-        """The end of its log, for a message about why it is not there."""
+    def last_words(self, count=240):
+        """The end of its log on one line, for a message about why it is not there."""
         try:
-            return self.log.read_text(errors="replace")[-count:].strip()
+            return " ".join(self.log.read_text(errors="replace").split())[-count:]
         except OSError:
             return ""
 
