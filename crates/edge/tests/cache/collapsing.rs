@@ -187,13 +187,15 @@ fn a_validation_is_shared_too() {
     let gate = barrier.clone();
     let origin = Origin::start(move |a| {
         if a.nth == 0 {
-            return Answer::stale("page", "");
+            return Answer::ok("page").with("Cache-Control", "max-age=1").with("ETag", "\"v1\"");
         }
         gate.wait();
         Answer::new(304, "").with("Cache-Control", "max-age=60")
     });
     let edge = Edge::of(&origin);
     edge.get("/a");
+    // What is stale on arrival is asked for by each; this one becomes stale in the cache.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
     let sent: Vec<_> = (0..6).map(|_| edge.send("GET", "/a", &[])).collect();
     origin.wait_for(2);
     std::thread::sleep(std::time::Duration::from_millis(50));
