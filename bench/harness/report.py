@@ -58,7 +58,7 @@ def head(facts):
     machine, versions = facts["machine"], facts["versions"]
     guest = ", virtual" if machine["virtual"] else ""
     lines = [
-        f"- Date: {machine['date']}; Seawall {versions.get('seawall')} at commit {facts['commit']}",
+        f"- Date: {machine['date']}; Seawall {versions.get('seawall')}, built {facts['built']}, sources at {facts['commit']}",
         f"- Machine: {machine['cpu']}, {machine['cores']} cores{guest}, {machine['memory_gib']} GiB; {machine['kernel']}; "
         f"{machine['open_files']} open files",
         "- Peers: " + ", ".join(f"{name} {version}" for name, version in versions.items() if name != "seawall"),
@@ -66,24 +66,33 @@ def head(facts):
         f"- Command: `{facts['command']}`; medians of {facts['rounds']} rounds",
     ]
     lines += [f"- TLS negotiated: {facts['tls']}"] if facts.get("tls") else []
+    lines += [f"- **{facts['stale']}**"] if facts.get("stale") else []
     lines.append(f"- Quiet: {facts['quiet']}")
     return lines
 
 
 def markdown(facts, results):
-    """The block for bench/README.md."""
-    out = [BEGIN, "", *head(facts), ""]
+    """The block for bench/README.md: where it comes from, an overview, a table a row."""
+    out = [BEGIN, "", *head(facts), "", "| row | unit | Seawall | best peer | ratio |", "|---|---|--:|--:|--:|"]
     for row, summaries in results:
-        best = ratio(summaries)
-        out += [f"**{row.title}** (`{row.name}`)", ""]
-        out += [f"| | {row.unit} | spread | responses/s | p99, ms | to the best peer | remarks |", "|---|--:|--:|--:|--:|--:|---|"]
-        for name, summary in ordered(summaries):
-            cells = list(_cells(row, name, summary, best))
-            if name == "seawall":
-                cells[0] = "**seawall**"
-            out.append("| " + " | ".join(cells) + " |")
-        out.append("")
-    return "\n".join([*out, END])
+        ours, who = ratio(summaries)
+        best = f"{who} {number(summaries[who].figure)}" if who else "–"
+        mine = number(summaries["seawall"].figure) if "seawall" in summaries else "–"
+        verdict = "–" if ours is None else f"**{ours:.2f}**" if ours <= 1 else f"{ours:.2f}"
+        out.append(f"| `{row.name}` | {row.unit} | {mine} | {best} | {verdict} |")
+    for row, summaries in results:
+        out += ["", f"### {row.title} (`{row.name}`)", "", *_table(row, summaries)]
+    return "\n".join([*out, "", END])
+
+
+def _table(row, summaries):
+    best = ratio(summaries)
+    lines = [_cells(row, name, summary, best) for name, summary in ordered(summaries)]
+    lines = [(f"**{c[0]}**" if c[0] == "seawall" else c[0], *c[1:]) for c in lines]
+    titles = ("", row.unit, "spread", "responses/s", "p99, ms", "to the best peer", "remarks")
+    shown = [n for n in range(len(titles)) if n < 2 or any(cells[n] for cells in lines)]
+    pick = lambda cells: "| " + " | ".join(cells[n] for n in shown) + " |"  # noqa: E731
+    return [pick(titles), pick(["---", *["--:"] * 5, "---"]), *map(pick, lines)]
 
 
 def write_markdown(path, block):
