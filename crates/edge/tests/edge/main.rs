@@ -17,3 +17,4 @@ mod http2;
 mod pools;
 mod statuses;
 mod tls;
+mod translation;
