@@ -16,6 +16,9 @@ const DESCRIPTORS: usize = 48;
 /// Clients that hold their connections at the same time.
 const CLIENTS: usize = 80;
 
+/// Bytes of what is under `/large/`.
+const LARGE: usize = 100_000;
+
 /// An edge without a supervisor, killed when dropped.
 struct Edge {
     process: Child,
@@ -100,6 +103,9 @@ fn serve(mut stream: &TcpStream) {
         }
         if line.is_empty() {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncache-control: max-age=60\r\n";
+            if target.starts_with("/large/") {
+                target.extend(std::iter::repeat_n('.', LARGE - target.len()));
+            }
             let answer = format!("{head}content-length: {}\r\n\r\n{target}", target.len());
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
@@ -131,8 +137,8 @@ impl Holding {
         Holding { stream, path }
     }
 
-    /// Whether there is a whole answer by then; wrong ones fail the test.
-    fn is_answered(&mut self, within: Duration) -> bool {
+    /// The status of the answer, if there is one by then; wrong ones fail the test.
+    fn status(&mut self, within: Duration) -> Option<u16> {
         self.stream.set_read_timeout(Some(within)).unwrap();
         let (mut text, mut bytes) = (Vec::new(), [0; 4096]);
         loop {
@@ -144,13 +150,14 @@ impl Holding {
             let Some((head, body)) = said.split_once("\r\n\r\n") else { continue };
             if head.starts_with("HTTP/1.1 200 ") && body.len() >= self.path.len() {
                 assert_eq!(body, self.path, "somebody else's answer, or more than one");
-                return true;
+                return Some(200);
             }
         }
         let said = String::from_utf8_lossy(&text);
-        let is_refusal = said.starts_with("HTTP/1.1 5");
+        let status = said.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let is_refusal = status.is_some_and(|status| status >= 500);
         assert!(said.is_empty() || is_refusal, "{} got {said:?}", self.path);
-        is_refusal
+        status
     }
 }
 
@@ -162,7 +169,7 @@ fn without_descriptors_clients_wait_and_are_served_once_there_are_some() {
     for number in 0..CLIENTS {
         let mut client = Holding::ask(edge.http, number);
         // Until the first that waits; those after it are in the queue with it.
-        if served == number && client.is_answered(Duration::from_millis(500)) {
+        if served == number && client.status(Duration::from_millis(500)) == Some(200) {
             served += 1;
         }
         holding.push(client);
@@ -178,10 +185,10 @@ fn without_descriptors_clients_wait_and_are_served_once_there_are_some() {
         client.stream.shutdown(std::net::Shutdown::Both).unwrap();
     }
     eventually("one that waited is served", || {
-        waiting.iter_mut().any(|client| client.is_answered(Duration::from_millis(20)))
+        waiting.iter_mut().any(|client| client.status(Duration::from_millis(20)) == Some(200))
     });
     for client in waiting {
-        client.is_answered(Duration::from_millis(5));
+        client.status(Duration::from_millis(5));
     }
 
     drop(holding);
@@ -213,6 +220,28 @@ fn without_room_for_the_log_or_a_folder_for_the_cache_the_edge_serves_and_counts
     eventually("a failed write of the log is counted", || counted("seawall_access_log_errors_total"));
     eventually("a failed disk tier is counted", || counted("seawall_cache_disk_errors_total"));
     assert!(counted("seawall_cache_requests_total{status=\"hit\"}"), "the cache is in memory alone");
+    assert_eq!(get(edge.http, "/after"), Seen::Answer(200, "/after".to_owned()));
+    edge.assert_alive();
+}
+
+/// What a full disk does to writes, a limit on the size of files does too, of which the signal is ignored.
+#[test]
+fn objects_that_the_disk_has_no_room_for_are_served_and_the_failures_counted() {
+    let text = format!(
+        "[edge.log]\naccess = \"off\"\n[edge.cache]\nmemory = \"1MiB\"\ndisk = \"64MiB\"\npath = \"{{dir}}/cache\"\n{}",
+        zone(echo(), true)
+    );
+    let mut edge = Edge::start("trap '' XFSZ; ulimit -f 16;", &text);
+    for round in 0..2 {
+        for number in 0..60 {
+            let path = format!("/large/{number}");
+            let Seen::Answer(200, body) = get(edge.http, &path) else { panic!("{path} in round {round}") };
+            assert!(body.starts_with(&path) && body.len() == LARGE, "{path} in round {round}");
+        }
+    }
+    eventually("a failed write is counted", || {
+        edge.metric("seawall_cache_disk_errors_total").is_some_and(|n| n >= 1.0)
+    });
     assert_eq!(get(edge.http, "/after"), Seen::Answer(200, "/after".to_owned()));
     edge.assert_alive();
 }
