@@ -513,6 +513,8 @@ pub(crate) fn add_fields(x: &Exchange<'_>, request: &RequestHead, fields: &Field
             added.add(Known::XForwardedFor, &chain);
         }
     }
+    // Cloudflare's word for a country that is not known, which without a database of addresses is all of them.
+    added.add(Known::CfIpCountry, b"XX");
     let (proto, visitor): (&[u8], &[u8]) =
         if x.https { (b"https", br#"{"scheme":"https"}"#) } else { (b"http", br#"{"scheme":"http"}"#) };
     added.add(Known::XForwardedProto, proto);

@@ -13,7 +13,7 @@ fn the_origin_learns_who_asks_and_nobody_else_can_say_so() {
     let mut client = seawall.client();
     client.send(
         "GET /a?b HTTP/1.1\r\nHost: a.test:8080\r\nCF-Connecting-IP: 6.6.6.6\r\ncf-connecting-ip: 7.7.7.7\r\n\
-         True-Client-IP: 6.6.6.6\r\nCF-Ray: forged\r\nCF-IPCountry: XX\r\nCF-Visitor: {}\r\nX-Forwarded-Proto: https\r\n\
+         True-Client-IP: 6.6.6.6\r\nCF-Ray: forged\r\nCF-IPCountry: ZZ\r\nCF-Visitor: {}\r\nX-Forwarded-Proto: https\r\n\
          X-Forwarded-For: 1.1.1.1, 2.2.2.2\r\nCDN-Loop: other\r\nX-Custom-CASE: Kept\r\n\r\n",
     );
     let answer = client.answer();
@@ -22,7 +22,7 @@ fn the_origin_learns_who_asks_and_nobody_else_can_say_so() {
         ("host", &["a.test:8080"][..]),
         ("cf-connecting-ip", &["127.0.0.1"]),
         ("true-client-ip", &[]),
-        ("cf-ipcountry", &[]),
+        ("cf-ipcountry", &["XX"]),
         ("cf-visitor", &[r#"{"scheme":"http"}"#]),
         ("x-forwarded-proto", &["http"]),
         ("x-forwarded-for", &["1.1.1.1, 2.2.2.2, 127.0.0.1"]),

@@ -27,7 +27,7 @@ const CASES_PER_CONNECTION: u32 = 6;
 const ID: &str = "x-id";
 
 /// Fields that the edge adds itself, or that frame the message.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "host",
     "cookie",
     "te",
@@ -36,6 +36,7 @@ const OURS: [&str; 12] = [
     "cf-connecting-ip",
     "cf-ray",
     "cf-visitor",
+    "cf-ipcountry",
     "cdn-loop",
     "x-forwarded-for",
     "x-forwarded-proto",
