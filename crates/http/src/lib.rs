@@ -11,9 +11,11 @@ pub mod h1;
 pub mod head;
 pub mod hop;
 pub mod known;
+mod view;
 
 pub use fault::Fault;
 pub use fields::Fields;
 pub use framing::BodyLength;
 pub use head::{Method, RequestHead, ResponseHead, Version};
 pub use known::Known;
+pub use view::View;
