@@ -13,6 +13,9 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("httpcache", 1),
     ("balance", 1),
     ("compress", 1),
+    ("guard", 1),
+    ("ruleset", 1),
+    ("rollout", 1),
     // 2 configuration
     ("snapshot", 2),
     // 3 wire
@@ -23,6 +26,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("edge", 4),
     // 5 product and what is built on all of it
     ("seawall", 5),
+    ("drill", 5),
     ("fuzzing", 5),
     ("tidy", 5),
 ];
@@ -31,6 +35,8 @@ pub const LAYERS: &[(&str, u8)] = &[
 pub const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("httpcache", "http", "the cache's rules are rules about heads; one head type for all (DESIGN §4)"),
     ("compress", "http", "whether to compress is read off the same heads"),
+    ("ruleset", "http", "rules look at the one view of a request that every stage sees"),
+    ("seawall", "drill", "the program carries its drills; they see it from outside and name none of its crates"),
 ];
 
 /// Crates that must not be reached from a crate, by any way. Crates that do not exist yet are named too, so that the

@@ -1,0 +1,1 @@
+//! Stages and gates of a change.

@@ -1,0 +1,1 @@
+//! Firewall rules and address lists, compiled and bounded.
