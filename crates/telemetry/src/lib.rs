@@ -6,6 +6,7 @@
 //!   thread through a bounded queue. A full queue or disk costs records, which are counted, never time.
 //! - [`metrics`]: cells that one worker writes and every scrape adds up; Prometheus text and a summary for `seawall top`.
 //! - [`events`]: what happens to the process itself, through `tracing`, off the calling thread and rate limited.
+//! - [`timeline`]: every change and what came of it, in one file of the data folder and in memory.
 //! - `otel` (feature): traces of a share of the requests to an OpenTelemetry collector.
 //!
 //! A request is described once, as a [`Record`]; `AccessLog::record` writes it and `Metrics::observe` counts it.
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod names;
 #[cfg(feature = "otel")]
 pub mod otel;
+pub mod timeline;
 
 pub use access::{AccessLog, EdgeError, Layout, LogWriter, Origin, Output, Record, Tls};
 pub use metrics::{Metrics, OriginSlot, Registry, Summary, ZoneSlot};

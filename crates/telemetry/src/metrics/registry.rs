@@ -15,6 +15,7 @@ use super::table;
 use super::view::{LogNumbers, OriginView, View};
 use crate::access::LogWriter;
 use crate::events::Events;
+use crate::timeline::Timeline;
 
 /// Media type of [`Registry::expose`]: OpenMetrics 1.0 text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -103,6 +104,7 @@ pub struct Registry {
     refresh: Mutex<Vec<Refresh>>,
     log: Mutex<Option<Arc<crate::access::LogCounts>>>,
     events_lost: Mutex<Option<Arc<AtomicU64>>>,
+    timeline: Mutex<Option<Timeline>>,
     started_unix_ms: u64,
     build: &'static str,
 }
@@ -121,6 +123,7 @@ impl Registry {
             refresh: Mutex::default(),
             log: Mutex::default(),
             events_lost: Mutex::default(),
+            timeline: Mutex::default(),
             started_unix_ms: unix_ms(),
             build,
         }
@@ -200,6 +203,11 @@ impl Registry {
     /// Shows how many events were lost.
     pub fn watch_events(&self, events: &Events) {
         *self.events_lost.lock() = Some(events.lost_count());
+    }
+
+    /// Shows what became of the timeline's events, and the newest of them in the summary.
+    pub fn watch_timeline(&self, timeline: Timeline) {
+        *self.timeline.lock() = Some(timeline);
     }
 
     /// Prometheus text (OpenMetrics), of type [`CONTENT_TYPE`]. Takes milliseconds; not for a worker's thread.
