@@ -1,0 +1,8 @@
+//! The drills, in the order in which `drill all` runs them.
+
+mod flash_crowd;
+
+use crate::manifest::Manifest;
+
+/// Every drill.
+pub const DRILLS: &[Manifest] = &[flash_crowd::MANIFEST];

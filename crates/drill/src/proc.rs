@@ -1,0 +1,64 @@
+//! What the kernel says of processes.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+/// Children of a process, by its main thread.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// The arguments of a process.
+#[must_use]
+pub fn arguments(pid: u32) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes.split(|b| *b == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+/// Processor time a process has used, user and system, seconds.
+#[must_use]
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which is in brackets and may hold anything: state is the first field, utime the twelfth.
+    let mut rest = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: f64 = rest.next()?.parse().ok()?;
+    let system: f64 = rest.next()?.parse().ok()?;
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok()?? as f64;
+    Some((user + system) / ticks)
+}
+
+/// Memory resident, bytes.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
+    Some(pages * page)
+}
+
+/// Sends a signal; a process that is gone is fine.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid)
+        && pid > 1
+    {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// Kills a supervisor and everything it started, leaving it no time to start anything more.
+pub fn kill_tree(supervisor: u32) {
+    signal(supervisor, Signal::SIGSTOP);
+    let children = children(supervisor);
+    signal(supervisor, Signal::SIGKILL);
+    for child in children {
+        signal(child, Signal::SIGKILL);
+    }
+}
+
+/// The edge among a supervisor's children that was started last.
+#[must_use]
+pub fn edge_of(supervisor: u32) -> Option<u32> {
+    children(supervisor).into_iter().rfind(|pid| arguments(*pid).get(1).is_some_and(|arg| arg == "edge"))
+}
