@@ -16,6 +16,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("guard", 1),
     ("ruleset", 1),
     ("rollout", 1),
+    ("human", 1),
     // 2 configuration
     ("snapshot", 2),
     // 3 wire
@@ -35,6 +36,7 @@ pub const LAYERS: &[(&str, u8)] = &[
 pub const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("httpcache", "http", "the cache's rules are rules about heads; one head type for all (DESIGN §4)"),
     ("compress", "http", "whether to compress is read off the same heads"),
+    ("human", "http", "features are measured on the same view"),
     ("ruleset", "http", "rules look at the one view of a request that every stage sees"),
     ("seawall", "drill", "the program carries its drills; they see it from outside and name none of its crates"),
 ];
