@@ -7,6 +7,7 @@
 //! Nothing here names a crate of the edge. What a drill knows it has read off sockets, files and `/proc`, as an operator would.
 
 mod admin;
+pub mod console;
 mod drills;
 mod evidence;
 mod fault;
@@ -29,7 +30,7 @@ pub use drills::DRILLS;
 pub use evidence::Evidence;
 pub use fault::Fault;
 pub use manifest::{Guard, Manifest, Outage};
-pub use report::page;
+pub use report::{About, page};
 pub use scene::Pace;
 pub use verdict::{Check, Verdict};
 

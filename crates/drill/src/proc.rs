@@ -1,7 +1,10 @@
 //! What the kernel says of processes.
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
+
+/// Ticks per second in `/proc`, which Linux shows as 100 whatever its own clock is (USER_HZ).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Children of a process, by its main thread.
 #[must_use]
@@ -25,17 +28,15 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
     let mut rest = text.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: f64 = rest.next()?.parse().ok()?;
     let system: f64 = rest.next()?.parse().ok()?;
-    let ticks = sysconf(SysconfVar::CLK_TCK).ok()?? as f64;
-    Some((user + system) / ticks)
+    Some((user + system) / TICKS_PER_SECOND)
 }
 
 /// Memory resident, bytes.
 #[must_use]
 pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
-    Some(pages * page)
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// Sends a signal; a process that is gone is fine.

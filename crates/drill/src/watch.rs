@@ -150,12 +150,15 @@ impl Drop for Watch {
 async fn look_on(data_dir: PathBuf, supervisor: u32, began: Instant, readings: Arc<Mutex<Readings>>) {
     loop {
         let reading = look(&data_dir, supervisor, began).await;
-        let mut all = lock(&readings);
-        if all.all.len() < READINGS_MAX {
-            all.all.push(reading);
-        }
-        drop(all);
+        keep(&readings, reading);
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn keep(readings: &Mutex<Readings>, reading: Reading) {
+    let mut readings = lock(readings);
+    if readings.all.len() < READINGS_MAX {
+        readings.all.push(reading);
     }
 }
 

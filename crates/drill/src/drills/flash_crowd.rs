@@ -53,7 +53,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     visits.patience_ms = 2_000;
     let load = scene.load(visits);
     scene.pass(3_000).await;
-    origin.take_peak();
+    let _ = origin.take_peak();
 
     let crowd_at = scene.mark("fault", "the crowd comes: 2,000 requests a second");
     load.set_rate(ORIGIN.capacity() * 10.0);
@@ -62,7 +62,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     load.set_rate(CALM);
     let gone_at = scene.mark("fault", "the crowd leaves: 100 requests a second");
     scene.pass(500).await;
-    origin.take_peak();
+    let _ = origin.take_peak();
     scene.pass(4_500).await;
     let peak_after = origin.take_peak();
     let odd = load.odd();
