@@ -30,6 +30,8 @@ pub enum Command {
     Top(TopArgs),
     /// Replace a running edge by the program file that is on disk now, without refusing a connection.
     Upgrade(WhereArgs),
+    /// Replay real outages against this program, on loopback, and see whether they stay small.
+    Drill(DrillArgs),
     /// The built-in demo site alone, for trying an edge in front of something.
     DemoOrigin(DemoArgs),
     /// The version.
@@ -144,6 +146,69 @@ pub struct TopArgs {
     /// Time between two looks, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub interval_ms: u64,
+}
+
+/// `seawall drill`.
+#[derive(Debug, Clone, Args)]
+pub struct DrillArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DrillCommand,
+}
+
+/// The commands of `seawall drill`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DrillCommand {
+    /// The drills there are, what each replays, and the guards it can be run without.
+    List {
+        /// Print one JSON document instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run some drills.
+    Run {
+        /// Their names.
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+        /// How.
+        #[command(flatten)]
+        options: DrillOptions,
+    },
+    /// Run every drill.
+    All {
+        /// How.
+        #[command(flatten)]
+        options: DrillOptions,
+    },
+}
+
+/// How drills are run.
+#[derive(Debug, Clone, Args)]
+pub struct DrillOptions {
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Write a self-contained page with charts here.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Turn off a guard of the product, to see the drill fail. May be repeated.
+    #[arg(long, value_name = "GUARD")]
+    pub without: Vec<String>,
+    /// Short stages, or those of the product's defaults.
+    #[arg(long, value_enum, default_value_t = PaceArg::Quick)]
+    pub pace: PaceArg,
+    /// The program to test, instead of this one.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub program: Option<PathBuf>,
+}
+
+/// How long stages take in a drill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PaceArg {
+    /// About a second, so that a drill takes seconds.
+    Quick,
+    /// As by default.
+    Real,
 }
 
 /// `seawall demo-origin`.

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo_role;
+mod drill;
 mod edge_role;
 mod exit;
 mod handover;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Purge(args) => purge::run(args),
         Command::Top(args) => top::run(args),
         Command::Upgrade(place) => supervisor::upgrade(place),
+        Command::Drill(args) => drill::run(args),
         Command::DemoOrigin(args) => demo_role::run(args),
         Command::Version => {
             println!("seawall {}", env!("CARGO_PKG_VERSION"));
