@@ -5,48 +5,80 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::module::Modules;
+use crate::rollout::Rollout;
+use crate::text::{self, as_word};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// The `[edge]` table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Edge {
     /// Addresses for cleartext HTTP/1. Default `0.0.0.0:8080` and `[::]:8080`; empty means none.
     ///
     /// Where both wildcards of one port are listed, the IPv6 socket takes IPv6 only, and a machine without IPv6
     /// serves on IPv4 alone.
+    #[serde(default = "default_http")]
     pub http: Vec<SocketAddr>,
     /// Addresses for TLS (HTTP/1 and HTTP/2). Default `0.0.0.0:8443` and `[::]:8443`; empty means none.
+    #[serde(default = "default_https")]
     pub https: Vec<SocketAddr>,
     /// Address of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:8091`; `None` where the file says `"off"`.
+    #[serde(default = "default_metrics", with = "text::address_or_off")]
     pub metrics: Option<SocketAddr>,
     /// Worker threads. Default 0: one for each core.
+    #[serde(default)]
     pub workers: u32,
     /// Code of this node at the end of `CF-Ray` and in `/cdn-cgi/trace`: 1–8 upper-case letters or digits. Default `DEV`.
+    #[serde(default = "default_node")]
     pub node: String,
     /// Peers whose forwarding header (and PROXY protocol header) is believed. Default none.
+    #[serde(default, with = "text::nets")]
     pub trusted_proxies: Vec<IpNet>,
     /// The one forwarding header believed from those peers. Default `X-Forwarded-For`.
+    #[serde(default)]
     pub client_ip_header: ClientIpHeader,
     /// PROXY protocol on incoming connections. Default off.
+    #[serde(default)]
     pub proxy_protocol: ProxyProtocol,
     /// How long SIGTERM waits for requests in flight. Default 30 s.
+    #[serde(default = "default_drain", with = "text::duration")]
     pub drain: Duration,
     /// TLS towards visitors.
+    #[serde(default)]
     pub tls: Tls,
     /// Bounds on what a visitor may send.
+    #[serde(default)]
     pub limits: Limits,
     /// Bounds on how long a visitor may take.
+    #[serde(default)]
     pub timeouts: Timeouts,
     /// The cache's two tiers.
     pub cache: CacheSettings,
     /// The access log.
     pub log: LogSettings,
     /// Resolution of origin names.
+    #[serde(default)]
     pub resolver: ResolverSettings,
     /// Traces of requests.
+    #[serde(default)]
     pub trace: TraceSettings,
+    /// Names of lists whose addresses are refused in every zone. Default none.
+    #[serde(default)]
+    pub bans: Vec<String>,
+    /// Settings of modules for every zone; those of a zone come before them. Default none.
+    #[serde(default, skip_serializing_if = "Modules::is_empty")]
+    pub modules: Modules,
+    /// The feature file of the bot module (`[edge.bot] features`). Default `None`: the one built in.
+    #[serde(default, with = "text::some_path", skip_serializing_if = "Option::is_none")]
+    pub bot_features: Option<PathBuf>,
+    /// How changes are brought in.
+    #[serde(default)]
+    pub rollout: Rollout,
 }
 
 impl Edge {
@@ -54,15 +86,15 @@ impl Edge {
     #[must_use]
     pub fn under(data_dir: &Path) -> Self {
         Edge {
-            http: both_wildcards(8080),
-            https: both_wildcards(8443),
-            metrics: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8091)),
+            http: default_http(),
+            https: default_https(),
+            metrics: default_metrics(),
             workers: 0,
-            node: "DEV".to_owned(),
+            node: default_node(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),
             proxy_protocol: ProxyProtocol::default(),
-            drain: Duration::from_secs(30),
+            drain: default_drain(),
             tls: Tls::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -70,6 +102,10 @@ impl Edge {
             log: LogSettings::under(data_dir),
             resolver: ResolverSettings::default(),
             trace: TraceSettings::default(),
+            bans: Vec::new(),
+            modules: Modules::default(),
+            bot_features: None,
+            rollout: Rollout::default(),
         }
     }
 }
@@ -89,6 +125,26 @@ fn both_wildcards(port: u16) -> Vec<SocketAddr> {
     ]
 }
 
+fn default_http() -> Vec<SocketAddr> {
+    both_wildcards(8080)
+}
+
+fn default_https() -> Vec<SocketAddr> {
+    both_wildcards(8443)
+}
+
+const fn default_metrics() -> Option<SocketAddr> {
+    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8091))
+}
+
+fn default_node() -> String {
+    "DEV".to_owned()
+}
+
+const fn default_drain() -> Duration {
+    Duration::from_secs(30)
+}
+
 /// A header that carries the visitor's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientIpHeader {
@@ -104,6 +160,16 @@ pub enum ClientIpHeader {
     /// `Forwarded` (RFC 7239): the right-most `for` that is not itself a trusted proxy.
     Forwarded,
 }
+
+as_word!(
+    ClientIpHeader,
+    "one of the headers known to carry a visitor's address",
+    XForwardedFor = "X-Forwarded-For",
+    CfConnectingIp = "CF-Connecting-IP",
+    TrueClientIp = "True-Client-IP",
+    XRealIp = "X-Real-IP",
+    Forwarded = "Forwarded",
+);
 
 impl ClientIpHeader {
     /// Every choice.
@@ -135,8 +201,17 @@ pub enum ProxyProtocol {
     Required,
 }
 
+as_word!(
+    ProxyProtocol,
+    "\"off\", \"optional\" or \"required\"",
+    Off = "off",
+    Optional = "optional",
+    Required = "required",
+);
+
 /// The `[edge.tls]` table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// Lowest version spoken with visitors. Default 1.2.
     pub min_version: TlsVersion,
@@ -162,17 +237,23 @@ pub enum TlsVersion {
     Tls13,
 }
 
+as_word!(TlsVersion, "\"1.2\" or \"1.3\"", Tls12 = "1.2", Tls13 = "1.3");
+
 /// A certificate chain and its key, in PEM files.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The chain, leaf first.
+    #[serde(with = "text::path")]
     pub cert: PathBuf,
     /// The private key.
+    #[serde(with = "text::path")]
     pub key: PathBuf,
 }
 
 /// The `[edge.limits]` table: the most a visitor may send.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Header fields of one request. Default 100; more is answered 431.
     pub header_count: u32,
@@ -183,10 +264,12 @@ pub struct Limits {
     /// Visitor connections at once, over all workers. Default 20,000; more wait in the listen backlog.
     pub connections: u32,
     /// Requests on one connection before it is closed. Default `None`: unlimited (0 in the file).
+    #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u32>,
     /// Streams at once on one HTTP/2 connection. Default 128.
     pub h2_streams: u32,
     /// Bytes of one request body. Default `None`: unlimited (0 in the file); more is answered 413.
+    #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub body_bytes: Option<u64>,
 }
 
@@ -205,17 +288,23 @@ impl Default for Limits {
 }
 
 /// The `[edge.timeouts]` table: the longest a visitor may take.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// From the first byte of a request to the end of its header section. Default 10 s; answered 408.
+    #[serde(with = "text::duration")]
     pub header: Duration,
     /// Between two reads of a request body. Default 30 s; answered 408.
+    #[serde(with = "text::duration")]
     pub body: Duration,
     /// Between two requests on a kept connection, and from the accept to the first byte. Default 75 s.
+    #[serde(with = "text::duration")]
     pub idle: Duration,
     /// Without a byte taken by the visitor while a response is being written. Default 30 s.
+    #[serde(with = "text::duration")]
     pub write: Duration,
     /// The TLS handshake. Default 10 s.
+    #[serde(with = "text::duration")]
     pub tls_handshake: Duration,
 }
 
@@ -232,15 +321,20 @@ impl Default for Timeouts {
 }
 
 /// The `[edge.cache]` table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CacheSettings {
     /// Bytes of the memory tier. Default 256 MiB; 0 turns it off.
+    #[serde(default = "default_memory")]
     pub memory: u64,
     /// Bytes of the disk tier. Default 0: off.
+    #[serde(default)]
     pub disk: u64,
     /// Folder of the disk tier. Default `<data_dir>/cache`.
+    #[serde(with = "text::path")]
     pub path: PathBuf,
     /// Bytes of the largest object stored. Default 512 MiB.
+    #[serde(default = "default_max_object")]
     pub max_object: u64,
 }
 
@@ -251,25 +345,45 @@ impl CacheSettings {
     /// The defaults, with the disk tier in the folder `cache` of `data_dir`.
     #[must_use]
     pub fn under(data_dir: &Path) -> Self {
-        CacheSettings { memory: 256 * MIB, disk: 0, path: data_dir.join("cache"), max_object: 512 * MIB }
+        CacheSettings {
+            memory: default_memory(),
+            disk: 0,
+            path: data_dir.join("cache"),
+            max_object: default_max_object(),
+        }
     }
 }
 
+const fn default_memory() -> u64 {
+    256 * MIB
+}
+
+const fn default_max_object() -> u64 {
+    512 * MIB
+}
+
 /// The `[edge.log]` table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogSettings {
     /// Format of the access log. Default JSON.
+    #[serde(default)]
     pub access: AccessFormat,
     /// Its file. Default `<data_dir>/log/access.log`.
+    #[serde(with = "text::path")]
     pub path: PathBuf,
     /// Bytes after which the file is renamed and a new one begun. Default 256 MiB; 0 means never.
+    #[serde(default = "default_rotate")]
     pub rotate: u64,
     /// Renamed files kept. Default 4.
+    #[serde(default = "default_keep")]
     pub keep: u32,
     /// Fields of the JSON format, by their Logpush names. Empty (the default) means the built-in selection.
+    #[serde(default)]
     pub fields: Vec<String>,
     /// Query keys whose values never reach the log, compared without regard to case.
     /// Default [`LogSettings::REDACTED`].
+    #[serde(default = "default_redact_query")]
     pub redact_query: Vec<String>,
 }
 
@@ -311,12 +425,24 @@ impl LogSettings {
         LogSettings {
             access: AccessFormat::Json,
             path: data_dir.join("log").join("access.log"),
-            rotate: 256 * MIB,
-            keep: 4,
+            rotate: default_rotate(),
+            keep: default_keep(),
             fields: Vec::new(),
-            redact_query: Self::REDACTED.map(str::to_owned).to_vec(),
+            redact_query: default_redact_query(),
         }
     }
+}
+
+const fn default_rotate() -> u64 {
+    256 * MIB
+}
+
+const fn default_keep() -> u32 {
+    4
+}
+
+fn default_redact_query() -> Vec<String> {
+    LogSettings::REDACTED.map(str::to_owned).to_vec()
 }
 
 /// Format of the access log.
@@ -331,12 +457,23 @@ pub enum AccessFormat {
     Off,
 }
 
+as_word!(
+    AccessFormat,
+    "\"json\", \"combined\" or \"off\"",
+    Json = "json",
+    Combined = "combined",
+    Off = "off",
+);
+
 /// The `[edge.resolver]` table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ResolverSettings {
     /// How long an answer is used before the name is asked again. Default 30 s.
+    #[serde(with = "text::duration")]
     pub ttl: Duration,
     /// How much longer an old answer serves while the name cannot be resolved. Default 1 h.
+    #[serde(with = "text::duration")]
     pub stale: Duration,
 }
 
@@ -347,9 +484,11 @@ impl Default for ResolverSettings {
 }
 
 /// The `[edge.trace]` table. It has an effect in builds with the feature `otel` only.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct TraceSettings {
     /// The collector that takes OTLP over HTTP: `http://`, an authority, and perhaps a path. Default `None`: no traces.
+    #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// Share of requests traced, 0 to 100. Default 1.
     pub sample_percent: f64,

@@ -4,34 +4,46 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::text::{self, as_word};
 use crate::url::{OriginUrl, Scheme};
 
 /// One `[[zone.pool]]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Its name, unique in the zone.
     pub name: String,
     /// How an origin is chosen. Default round robin.
+    #[serde(default, skip_serializing_if = "text::plain")]
     pub policy: Policy,
     /// Cookie that keeps a visitor on one origin. Default none.
+    #[serde(default, deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// Pools of the same zone tried in this order when every origin here is out. Default none. Free of cycles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<String>,
     /// Further tries of a request that may safely be repeated. Default 1.
+    #[serde(default = "default_retries", skip_serializing_if = "is_default_retries")]
     pub retries: u32,
     /// Most retries as a share of the pool's requests, in percent. Default 20.
+    #[serde(default = "default_budget", skip_serializing_if = "is_default_budget")]
     pub retry_budget_percent: u32,
     /// The origins; never empty.
     pub origins: Vec<Origin>,
     /// The longest an origin may take.
+    #[serde(default, skip_serializing_if = "text::plain")]
     pub timeouts: PoolTimeouts,
     /// Active health checks. Default none.
+    #[serde(default, deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
     /// Passive ejection of failing origins.
+    #[serde(default, skip_serializing_if = "text::plain")]
     pub ejection: Ejection,
     /// The limit on requests at once.
+    #[serde(default, skip_serializing_if = "text::plain")]
     pub concurrency: Concurrency,
 }
 
@@ -44,8 +56,8 @@ impl Pool {
             policy: Policy::default(),
             affinity: None,
             fallback: Vec::new(),
-            retries: 1,
-            retry_budget_percent: 20,
+            retries: default_retries(),
+            retry_budget_percent: default_budget(),
             origins,
             timeouts: PoolTimeouts::default(),
             monitor: None,
@@ -55,7 +67,24 @@ impl Pool {
     }
 }
 
-/// How an origin is chosen among the healthy ones.
+const fn default_retries() -> u32 {
+    1
+}
+
+const fn is_default_retries(count: &u32) -> bool {
+    *count == default_retries()
+}
+
+const fn default_budget() -> u32 {
+    20
+}
+
+const fn is_default_budget(percent: &u32) -> bool {
+    *percent == default_budget()
+}
+
+/// How an origin is chosen among the healthy ones. Written as `round_robin`, `least_outstanding`, or `hash:` and a
+/// [`HashKey`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// In turn, by weight.
@@ -65,6 +94,44 @@ pub enum Policy {
     LeastOutstanding,
     /// Consistent hash of this part of the request.
     Hash(HashKey),
+}
+
+impl Policy {
+    /// Reads what `Display` writes.
+    ///
+    /// # Errors
+    /// [`PolicyFault`] when the text is no policy.
+    pub fn parse(text: &str) -> Result<Self, PolicyFault> {
+        Ok(match text {
+            "round_robin" => Policy::RoundRobin,
+            "least_outstanding" => Policy::LeastOutstanding,
+            _ => Policy::Hash(HashKey::parse(text.strip_prefix("hash:").ok_or(PolicyFault::Policy)?)?),
+        })
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::RoundRobin => f.write_str("round_robin"),
+            Policy::LeastOutstanding => f.write_str("least_outstanding"),
+            Policy::Hash(key) => write!(f, "hash:{key}"),
+        }
+    }
+}
+
+/// Why a text is no policy or hash key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PolicyFault {
+    /// No policy of that name.
+    #[error("there is round_robin, least_outstanding and hash:KEY")]
+    Policy,
+    /// No hash key of that name.
+    #[error("a hash key is ip, path, uri, header:NAME or cookie:NAME")]
+    HashKey,
+    /// A header or cookie whose name is none (`token` of RFC 9110 §5.6.2).
+    #[error("this holds no valid name")]
+    Name,
 }
 
 /// What a request is hashed by.
@@ -83,12 +150,50 @@ pub enum HashKey {
     Cookie(String),
 }
 
+impl HashKey {
+    /// Reads what `Display` writes.
+    ///
+    /// # Errors
+    /// [`PolicyFault`] when the text is no hash key.
+    pub fn parse(text: &str) -> Result<Self, PolicyFault> {
+        let named = |name: &str| if is_token(name) { Ok(name.to_owned()) } else { Err(PolicyFault::Name) };
+        Ok(match (text, text.split_once(':')) {
+            ("ip", _) => HashKey::Ip,
+            ("path", _) => HashKey::Path,
+            ("uri", _) => HashKey::Uri,
+            (_, Some(("header", name))) => HashKey::Header(named(name)?),
+            (_, Some(("cookie", name))) => HashKey::Cookie(named(name)?),
+            _ => return Err(PolicyFault::HashKey),
+        })
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HashKey::Ip => f.write_str("ip"),
+            HashKey::Path => f.write_str("path"),
+            HashKey::Uri => f.write_str("uri"),
+            HashKey::Header(name) => write!(f, "header:{name}"),
+            HashKey::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}
+
+/// `token` of RFC 9110 §5.6.2: what names a header field, a method or a cookie.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
 /// Cookie that keeps a visitor on one origin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Affinity {
     /// Its name. Default `__seawall_lb`.
     pub cookie: String,
     /// How long the browser keeps it. Default 1 h.
+    #[serde(with = "text::duration")]
     pub ttl: Duration,
 }
 
@@ -99,30 +204,39 @@ impl Default for Affinity {
 }
 
 /// One origin of a pool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Origin {
     /// Where it is.
     pub url: OriginUrl,
     /// Name in logs, metrics and the affinity cookie, unique in the pool. Default `host:port` of the URL.
     pub name: String,
     /// Its share of requests relative to the others, at least 1. Default 1.
+    #[serde(default = "default_weight", skip_serializing_if = "is_default_weight")]
     pub weight: u32,
     /// `Host` header sent to it. Default `None`: the visitor's own.
+    #[serde(default, deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Name sent and verified in TLS. Default `None`: see [`Origin::server_name`].
+    #[serde(default, deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
     /// PEM file of the authorities that may sign its certificate, instead of the system's. Default `None`.
+    #[serde(default, with = "text::some_path", skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// TLS towards it. Default [`OriginTls::Strict`] for `https://` and [`OriginTls::Off`] for `http://`, and never
     /// at odds with the URL.
     pub tls: OriginTls,
     /// Whether HTTP/2 is spoken with it (by ALPN over TLS, by prior knowledge without). Default false.
+    #[serde(default, skip_serializing_if = "text::is_no")]
     pub http2: bool,
     /// Connections to it at once, over all workers. Default 512.
+    #[serde(default = "default_connections", skip_serializing_if = "is_default_connections")]
     pub max_connections: u32,
     /// Requests that may wait for a connection, over all workers. Default 1024; more are answered 503.
+    #[serde(default = "default_pending", skip_serializing_if = "is_default_pending")]
     pub max_pending: u32,
     /// Whether it is used only when no other origin of the pool is healthy. Default false.
+    #[serde(default, skip_serializing_if = "text::is_no")]
     pub backup: bool,
 }
 
@@ -132,14 +246,14 @@ impl Origin {
     pub fn new(url: OriginUrl) -> Self {
         Origin {
             name: url.host_port(),
-            weight: 1,
+            weight: default_weight(),
             host: None,
             sni: None,
             ca: None,
             tls: OriginTls::for_scheme(url.scheme),
             http2: false,
-            max_connections: 512,
-            max_pending: 1024,
+            max_connections: default_connections(),
+            max_pending: default_pending(),
             backup: false,
             url,
         }
@@ -155,6 +269,30 @@ impl Origin {
             (None, None) => &self.url.host,
         }
     }
+}
+
+const fn default_weight() -> u32 {
+    1
+}
+
+const fn is_default_weight(weight: &u32) -> bool {
+    *weight == default_weight()
+}
+
+const fn default_connections() -> u32 {
+    512
+}
+
+const fn is_default_connections(count: &u32) -> bool {
+    *count == default_connections()
+}
+
+const fn default_pending() -> u32 {
+    1024
+}
+
+const fn is_default_pending(count: &u32) -> bool {
+    *count == default_pending()
 }
 
 /// A Host value without its port and brackets.
@@ -176,6 +314,8 @@ pub enum OriginTls {
     Strict,
 }
 
+as_word!(OriginTls, "\"off\", \"full\" or \"strict\"", Off = "off", Full = "full", Strict = "strict");
+
 impl OriginTls {
     /// The default for a scheme.
     #[must_use]
@@ -188,15 +328,20 @@ impl OriginTls {
 }
 
 /// The `[zone.pool.timeouts]` table: the longest an origin may take.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct PoolTimeouts {
     /// To connect, TLS included. Default 5 s; answered 522.
+    #[serde(with = "text::duration")]
     pub connect: Duration,
     /// From the request sent to the first byte of the response. Default 100 s; answered 524.
+    #[serde(with = "text::duration")]
     pub response: Duration,
     /// Without use of a kept connection. Default 60 s.
+    #[serde(with = "text::duration")]
     pub idle: Duration,
     /// Between two reads of a response body. Default 100 s.
+    #[serde(with = "text::duration")]
     pub between_bytes: Duration,
 }
 
@@ -212,7 +357,8 @@ impl Default for PoolTimeouts {
 }
 
 /// The `[zone.pool.monitor]` table: active health checks of each origin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Monitor {
     /// What a check does. Default HTTP.
     pub kind: MonitorKind,
@@ -221,14 +367,18 @@ pub struct Monitor {
     /// Its method, upper case. Default `GET`.
     pub method: String,
     /// Its Host header. Default `None`: the origin's `host`, else the URL's authority.
+    #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Statuses that count as healthy. Default 200–299.
     pub expect_status: Vec<StatusRange>,
     /// Text that must stand in the first 64 KiB of the body. Default none.
+    #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub expect_body: Option<String>,
     /// Between two checks. Default 10 s.
+    #[serde(with = "text::duration")]
     pub interval: Duration,
     /// Longest a check may take, at most `interval`. Default 3 s.
+    #[serde(with = "text::duration")]
     pub timeout: Duration,
     /// Checks in a row that must pass before an origin comes back. Default 2.
     pub healthy: u32,
@@ -275,6 +425,8 @@ pub enum MonitorKind {
     /// A connection only.
     Tcp,
 }
+
+as_word!(MonitorKind, "\"http\", \"https\" or \"tcp\"", Http = "http", Https = "https", Tcp = "tcp");
 
 /// A run of HTTP statuses, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,13 +483,16 @@ impl fmt::Display for StatusRange {
 pub struct StatusFault;
 
 /// The `[zone.pool.ejection]` table: origins that fail live requests sit out for a while.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Ejection {
     /// Failures in a row that eject an origin. Default 5; 0 turns ejection off.
     pub consecutive_failures: u32,
     /// First time out, doubled with each further one. Default 10 s.
+    #[serde(with = "text::duration")]
     pub base: Duration,
     /// Longest time out. Default 5 min.
+    #[serde(with = "text::duration")]
     pub max: Duration,
     /// Most of the pool that may be out at once, in percent of its origins. Default 50.
     pub max_percent: u32,
@@ -355,7 +510,8 @@ impl Default for Ejection {
 }
 
 /// The `[zone.pool.concurrency]` table: requests in flight to each origin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Concurrency {
     /// Whether the limit follows what the origin can serve. Default true; false holds it at `max`.
     pub adaptive: bool,

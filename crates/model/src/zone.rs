@@ -2,27 +2,40 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use crate::bot::Bot;
 use crate::edge::{Certificate, Edge};
 use crate::host::HostPattern;
+use crate::list::List;
+use crate::module::Modules;
 use crate::pool::{Origin, Pool};
 use crate::route::Route;
+use crate::rule::Rule;
+use crate::text;
 use crate::url::{OriginUrl, UrlFault};
 
 /// Everything one edge serves: the whole of a `seawall.toml`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Site {
     /// Folder for what the edge keeps. Default `data`, beside the configuration file or in the working directory.
+    #[serde(with = "text::path")]
     pub data_dir: PathBuf,
     /// What concerns the edge as a whole.
     pub edge: Edge,
+    /// Lists that rules and bans name, in the order of the file. Names are unique. Default none.
+    #[serde(default)]
+    pub lists: Vec<List>,
     /// The zones, in the order of the file. Names are unique, and no host stands in two of them.
+    #[serde(default)]
     pub zones: Vec<Zone>,
 }
 
 impl Default for Site {
     /// No zone, and the defaults.
     fn default() -> Self {
-        Site { data_dir: PathBuf::from("data"), edge: Edge::default(), zones: Vec::new() }
+        Site { data_dir: PathBuf::from("data"), edge: Edge::default(), lists: Vec::new(), zones: Vec::new() }
     }
 }
 
@@ -37,30 +50,50 @@ impl Site {
 }
 
 /// One `[[zone]]`: the hosts of one site and how they are served.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Zone {
     /// Its name, unique: by custom the domain.
     pub name: String,
     /// Hosts it answers for; never empty. Default its name and everything below it.
     pub hosts: Vec<HostPattern>,
     /// Certificates for its hosts. Default none: those of the edge serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
     /// Whether the cache is left aside for now. Default false.
+    #[serde(default, skip_serializing_if = "text::is_no")]
     pub development_mode: bool,
     /// Whether text is compressed on the fly. Default true.
+    #[serde(default = "text::yes", skip_serializing_if = "text::is_yes")]
     pub compression: bool,
     /// Whether HTTP/2 is offered to visitors. Default true.
+    #[serde(default = "text::yes", skip_serializing_if = "text::is_yes")]
     pub http2: bool,
     /// Whether WebSocket and other upgrades are let through. Default true.
+    #[serde(default = "text::yes", skip_serializing_if = "text::is_yes")]
     pub websockets: bool,
     /// Whether `http://` is answered with a redirect to `https://`. Default false.
+    #[serde(default, skip_serializing_if = "text::is_no")]
     pub always_https: bool,
     /// Whether the cache is used at all. Default true.
+    #[serde(default = "text::yes", skip_serializing_if = "text::is_yes")]
     pub cache: bool,
     /// The pools; never empty.
     pub pools: Vec<Pool>,
     /// The routes, first match wins; never empty. Default one of everything to the zone's only pool.
     pub routes: Vec<Route>,
+    /// Firewall rules, tried in this order. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Names of lists whose addresses are refused, beside those of the edge. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bans: Vec<String>,
+    /// The bot module.
+    #[serde(default, skip_serializing_if = "text::plain")]
+    pub bot: Bot,
+    /// Settings of modules for this zone; they come before those of the edge. Default none.
+    #[serde(default, skip_serializing_if = "Modules::is_empty")]
+    pub modules: Modules,
 }
 
 impl Zone {
@@ -79,6 +112,10 @@ impl Zone {
             cache: true,
             routes: pools.first().map(|pool| Route::to(&pool.name)).into_iter().collect(),
             pools,
+            rules: Vec::new(),
+            bans: Vec::new(),
+            bot: Bot::default(),
+            modules: Modules::default(),
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Site {
         table.table("resolver", |t| resolver(t, &mut edge.resolver));
         table.table("trace", |t| trace(t, &mut edge.trace));
     });
-    Site { data_dir, edge, zones: Vec::new() }
+    Site { data_dir, edge, lists: Vec::new(), zones: Vec::new() }
 }
 
 /// Warns of variables that look like ours and override nothing.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_model::limits;
+use seawall_model::quantity::{QuantityFault, duration_ms, show_bytes, show_ms, size_bytes};
 use toml::de::{DeTable, DeValue};
 
 use crate::context::{At, Context, Place, Spot, short};
 use crate::schema::{Key, Kind, Table, tables, variable};
 use crate::suggest::{did_you_mean, nearest};
-use crate::units::{UnitFault, duration_ms, show_bytes, show_ms, size_bytes};
 
 const SIZE_EXAMPLE: &str = "write a size such as \"64KiB\", \"256MiB\" or \"2GiB\"";
 const DURATION_EXAMPLE: &str = "write a duration such as \"500ms\", \"30s\", \"5m\", \"1h\" or \"7d\"";
@@ -269,7 +269,7 @@ impl<'c, 't> Reader<'c, 't> {
     fn quantity(
         &self,
         name: &'static str,
-        read: fn(&str) -> Result<u64, UnitFault>,
+        read: fn(&str) -> Result<u64, QuantityFault>,
         show: fn(u64) -> String,
     ) -> Option<u64> {
         let (key, at, raw) = self.find(name)?;
@@ -288,18 +288,18 @@ impl<'c, 't> Reader<'c, 't> {
         };
         match read(text.strip_prefix('+').unwrap_or(text)) {
             Ok(value) if (low..=high).contains(&value) => Some(value),
-            Ok(_) | Err(UnitFault::TooLarge) => {
+            Ok(_) | Err(QuantityFault::TooLarge) => {
                 spot.error(
                     format!("`{name}` cannot be {}", short(text)),
                     format!("write from {} to {}", show(low), show(high)),
                 );
                 None
             }
-            Err(UnitFault::NoNumber) => {
+            Err(QuantityFault::NoNumber) => {
                 spot.error(format!("`{}` is no {}", short(text), kind_word(key)), example.to_owned());
                 None
             }
-            Err(UnitFault::Unit) => {
+            Err(QuantityFault::Unit) => {
                 spot.error(format!("`{}` has no unit known here", short(text)), example.to_owned());
                 None
             }

@@ -6,7 +6,7 @@ mod zone;
 use edge::EDGE;
 use zone::ZONE;
 
-use crate::units::{show_bytes, show_ms};
+use seawall_model::quantity::{show_bytes, show_ms};
 
 /// One table of the file.
 #[derive(Debug)]
