@@ -11,6 +11,8 @@ use crate::settings::RetryBudget;
 /// Length of the window, seconds. Ten is long enough to smooth over a burst and short enough to forget one.
 const WINDOW_S: u64 = 10;
 
+/// Written by every request, so on cache lines of its own. Its slots share lines: only one second is counted at a time.
+#[repr(align(128))]
 #[derive(Default)]
 pub(crate) struct Budget {
     slots: [Slot; WINDOW_S as usize],
@@ -18,7 +20,6 @@ pub(crate) struct Budget {
     denied: AtomicU64,
 }
 
-#[repr(align(64))]
 #[derive(Default)]
 struct Slot {
     second: AtomicU64,

@@ -33,30 +33,39 @@ pub(crate) struct Limiter {
     slack_ms: AtomicU64,
     retry_after_s: AtomicU32,
     bearable_queue: AtomicU32,
-    control: Mutex<Control>,
+    /// Bounds of the pool in force, within which the limit moves.
+    min: AtomicU32,
+    max: AtomicU32,
+    /// Made when first stepped: most members are idle, and it is larger than all the rest.
+    control: Mutex<Option<Box<Control>>>,
 }
 
 impl Limiter {
-    /// Brings the limit within the bounds of new settings.
+    /// Brings the limit within the bounds of the pool that is in force from now on.
     pub(crate) fn bound(&self, settings: &Concurrency) {
         if let Ok(mut control) = self.control.lock() {
-            let enforced = control.bound(settings);
+            self.min.store(settings.min, Relaxed);
+            self.max.store(settings.max, Relaxed);
+            let enforced = match &mut *control {
+                Some(control) => control.bound(settings),
+                None => Control::default().bound(settings),
+            };
             self.enforce(enforced);
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.awaiting.load(Relaxed) >= self.limit.load(Relaxed)
+    pub(crate) fn is_full(&self, settings: &Concurrency) -> bool {
+        self.awaiting.load(Relaxed) >= self.limit(settings)
     }
 
     pub(crate) fn admit(&self, settings: Option<&Concurrency>, now_ms: u64) -> bool {
         let Some(settings) = settings else { return take(&self.awaiting, u32::MAX).is_some() };
-        let limit = self.limit.load(Relaxed);
+        let limit = self.limit(settings);
         if let Some(before) = take(&self.awaiting, limit) {
             self.note_slack(before, limit, now_ms);
             return true;
         }
-        let grown = self.look(settings, now_ms) && take(&self.awaiting, self.limit.load(Relaxed)).is_some();
+        let grown = self.look(now_ms) && take(&self.awaiting, self.limit(settings)).is_some();
         if !grown {
             self.refused.fetch_add(1, Relaxed);
         }
@@ -66,12 +75,12 @@ impl Limiter {
     /// Counts a request refused because others wait in turn. `true`: the limit was looked at, and may have grown.
     pub(crate) fn passed_over(&self, settings: Option<&Concurrency>, now_ms: u64) -> bool {
         self.refused.fetch_add(1, Relaxed);
-        settings.is_some_and(|settings| self.look(settings, now_ms))
+        settings.is_some() && self.look(now_ms)
     }
 
     /// Without answers nothing else would ever look at the clock.
-    fn look(&self, settings: &Concurrency, now_ms: u64) -> bool {
-        now_ms >= self.tick_ms.load(Relaxed) && self.step(settings, now_ms)
+    fn look(&self, now_ms: u64) -> bool {
+        now_ms >= self.tick_ms.load(Relaxed) && self.step(now_ms)
     }
 
     /// A place was given back without an answer that says anything.
@@ -90,7 +99,7 @@ impl Limiter {
         let busy = self.awaiting.load(Relaxed);
         give(&self.awaiting);
         let Some(settings) = settings else { return };
-        self.note_slack(busy, self.limit.load(Relaxed), now_ms);
+        self.note_slack(busy, self.limit(settings), now_ms);
         self.busy.fetch_add(u64::from(busy), Relaxed);
         let seen = if overload {
             self.overloads.fetch_add(1, Relaxed).saturating_add(self.samples.load(Relaxed))
@@ -101,7 +110,7 @@ impl Limiter {
             self.samples.fetch_add(1, Relaxed)
         };
         if seen.saturating_add(1) >= self.need.load(Relaxed) || now_ms >= self.tick_ms.load(Relaxed) {
-            self.step(settings, now_ms);
+            self.step(now_ms);
         }
     }
 
@@ -121,13 +130,21 @@ impl Limiter {
         self.awaiting.load(Relaxed)
     }
 
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit.load(Relaxed)
+    /// As a pool of these bounds sees it: one on trial may have others than the one in force, and shares what was
+    /// learned.
+    pub(crate) fn limit(&self, settings: &Concurrency) -> u32 {
+        self.limit.load(Relaxed).min(settings.max).max(settings.min)
     }
 
     /// Lets the control look at the window. Never waits: if another worker is at it, that is enough.
-    fn step(&self, settings: &Concurrency, now_ms: u64) -> bool {
+    fn step(&self, now_ms: u64) -> bool {
         let Ok(mut control) = self.control.try_lock() else { return false };
+        let settings = &Concurrency { min: self.min.load(Relaxed), max: self.max.load(Relaxed) };
+        let control = control.get_or_insert_with(|| {
+            let mut control = Box::<Control>::default();
+            control.bound(settings);
+            control
+        });
         let standing = now_ms >= self.slack_ms.load(Relaxed).saturating_add(STANDING_MS);
         let enforced = control.step(settings, now_ms, self.awaiting.load(Relaxed), standing, self);
         self.enforce(enforced);

@@ -35,9 +35,21 @@ pub(crate) fn rendezvous(key: u64, member: u64, weight: u32) -> f64 {
     unit.ln() / f64::from(weight.max(1))
 }
 
-/// Writes an affinity token.
-pub(crate) fn token_text(token: u64) -> String {
-    format!("{token:016x}")
+/// An affinity token as text.
+pub(crate) struct TokenText([u8; TOKEN_BYTES]);
+
+impl TokenText {
+    pub(crate) fn of(token: u64) -> Self {
+        let digit = |at: usize| (token >> (60 - 4 * at)) as u8 & 15;
+        Self(std::array::from_fn(|at| match digit(at) {
+            small @ 0..=9 => b'0' + small,
+            large => b'a' + large - 10,
+        }))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// Reads an affinity token; anything but 16 lower-case hexadecimal digits is none.
@@ -74,7 +86,7 @@ mod tests {
     #[test]
     fn tokens_come_back_and_nothing_else_is_one() {
         for value in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
-            assert_eq!(token_value(token_text(value).as_bytes()), Some(value));
+            assert_eq!(token_value(TokenText::of(value).as_str().as_bytes()), Some(value));
         }
         for bad in [
             "",

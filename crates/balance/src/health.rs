@@ -41,37 +41,50 @@ pub enum Change {
     Restored,
 }
 
-/// Read with every pick, written when something fails or changes: on cache lines of its own.
-#[repr(align(128))]
+/// What probes say of a member. Shared by all pools it is configured in.
 #[derive(Default)]
-pub(crate) struct Health {
+pub(crate) struct Probes {
     down: AtomicBool,
-    /// 0: not ejected.
-    ejected_until_ms: AtomicU64,
-    ejected_at_ms: AtomicU64,
-    restored_at_ms: AtomicU64,
-    /// When a trial request was last let through; 0: never since the ejection.
-    trial_at_ms: AtomicU64,
-    failures: AtomicU32,
-    level: AtomicU32,
-    ejections: AtomicU64,
-    probe: Probe,
-}
-
-#[derive(Default)]
-struct Probe {
     successes: AtomicU32,
     failures: AtomicU32,
     next_ms: AtomicU64,
     sent: AtomicU64,
 }
 
-impl Health {
-    pub(crate) fn standing(&self, now_ms: u64) -> Standing {
-        if self.down.load(Relaxed) {
-            return Standing::Down;
+/// What the requests of one pool say of a member. Not shared: a pool on trial beside the one in force may fail by its own
+/// settings, say a time limit that is too short, and must not put origins out for the other.
+///
+/// Read with every pick, written when something fails or changes.
+#[derive(Default)]
+pub(crate) struct Ejections {
+    /// 0: not ejected.
+    until_ms: AtomicU64,
+    at_ms: AtomicU64,
+    restored_at_ms: AtomicU64,
+    /// When a trial request was last let through; 0: never since the ejection.
+    trial_at_ms: AtomicU64,
+    failures: AtomicU32,
+    level: AtomicU32,
+    count: AtomicU64,
+}
+
+impl Ejections {
+    /// As things stand with another.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = |number: &AtomicU64| AtomicU64::new(number.load(Relaxed));
+        Self {
+            until_ms: copy(&self.until_ms),
+            at_ms: copy(&self.at_ms),
+            restored_at_ms: copy(&self.restored_at_ms),
+            trial_at_ms: copy(&self.trial_at_ms),
+            failures: AtomicU32::new(self.failures.load(Relaxed)),
+            level: AtomicU32::new(self.level.load(Relaxed)),
+            count: copy(&self.count),
         }
-        match self.ejected_until_ms.load(Relaxed) {
+    }
+
+    pub(crate) fn standing(&self, now_ms: u64) -> Standing {
+        match self.until_ms.load(Relaxed) {
             0 => Standing::Live,
             until if now_ms < until => Standing::Ejected,
             _ => Standing::Returning,
@@ -91,12 +104,12 @@ impl Health {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
         }
-        let until = self.ejected_until_ms.load(Relaxed);
+        let until = self.until_ms.load(Relaxed);
         // Only a request that began after the ejection is news; those under way at the time may have been lucky.
-        if until == 0 || began_ms < self.ejected_at_ms.load(Relaxed) {
+        if until == 0 || began_ms < self.at_ms.load(Relaxed) {
             return None;
         }
-        if self.ejected_until_ms.compare_exchange(until, 0, Relaxed, Relaxed).is_err() {
+        if self.until_ms.compare_exchange(until, 0, Relaxed, Relaxed).is_err() {
             return None;
         }
         self.restored_at_ms.store(now_ms, Relaxed);
@@ -107,53 +120,61 @@ impl Health {
     /// since it knows how many are out already.
     pub(crate) fn failed(&self, settings: &Ejection, began_ms: u64, now_ms: u64) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        match self.ejected_until_ms.load(Relaxed) {
+        match self.until_ms.load(Relaxed) {
             0 => failures >= settings.consecutive_failures,
-            until => now_ms >= until && began_ms >= self.ejected_at_ms.load(Relaxed),
+            until => now_ms >= until && began_ms >= self.at_ms.load(Relaxed),
         }
     }
 
     /// Puts the member out. To be called by one at a time.
     pub(crate) fn eject(&self, settings: &Ejection, now_ms: u64) -> Change {
         let well_for_ms = now_ms.saturating_sub(self.restored_at_ms.load(Relaxed));
-        let again = self.ejected_until_ms.load(Relaxed) != 0;
+        let again = self.until_ms.load(Relaxed) != 0;
         let level = if again || well_for_ms < settings.max_ms { self.level.load(Relaxed) } else { 0 };
         let for_ms = settings.base_ms.saturating_mul(1 << level.min(MAX_LEVEL)).min(settings.max_ms).max(1);
         self.level.store(level.saturating_add(1).min(MAX_LEVEL), Relaxed);
         self.failures.store(0, Relaxed);
         self.trial_at_ms.store(0, Relaxed);
-        self.ejected_at_ms.store(now_ms, Relaxed);
-        self.ejected_until_ms.store(now_ms.saturating_add(for_ms), Relaxed);
-        self.ejections.fetch_add(1, Relaxed);
+        self.at_ms.store(now_ms, Relaxed);
+        self.until_ms.store(now_ms.saturating_add(for_ms), Relaxed);
+        self.count.fetch_add(1, Relaxed);
         Change::Ejected { for_ms }
     }
 
     pub(crate) fn is_ejected(&self) -> bool {
-        self.ejected_until_ms.load(Relaxed) != 0
+        self.until_ms.load(Relaxed) != 0
     }
 
-    /// Forgets an ejection, when a reload turned ejection off.
-    pub(crate) fn pardon(&self) {
-        self.ejected_until_ms.store(0, Relaxed);
-        self.failures.store(0, Relaxed);
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    pub(crate) fn until_ms(&self) -> u64 {
+        self.until_ms.load(Relaxed)
+    }
+}
+
+impl Probes {
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Relaxed)
     }
 
     /// Forgets what probes said, when a reload turned the monitor off.
-    pub(crate) fn unmonitor(&self) {
+    pub(crate) fn forget(&self) {
         self.down.store(false, Relaxed);
     }
 
     /// Takes in the answer to a probe.
     pub(crate) fn probed(&self, settings: &Monitor, ok: bool) -> Option<Change> {
-        self.probe.sent.fetch_add(1, Relaxed);
+        self.sent.fetch_add(1, Relaxed);
         if ok {
-            self.probe.failures.store(0, Relaxed);
-            let row = self.probe.successes.fetch_add(1, Relaxed).saturating_add(1);
+            self.failures.store(0, Relaxed);
+            let row = self.successes.fetch_add(1, Relaxed).saturating_add(1);
             let up = row >= settings.healthy && self.down.swap(false, Relaxed);
             return up.then_some(Change::Up);
         }
-        self.probe.successes.store(0, Relaxed);
-        let row = self.probe.failures.fetch_add(1, Relaxed).saturating_add(1);
+        self.successes.store(0, Relaxed);
+        let row = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         let down = row >= settings.unhealthy && !self.down.swap(true, Relaxed);
         down.then_some(Change::Down)
     }
@@ -162,31 +183,23 @@ impl Health {
     /// workers that ask gets it. The first probe of each member falls at a random point of the first interval.
     pub(crate) fn claim_probe(&self, settings: &Monitor, now_ms: u64, rnd: u64) -> bool {
         let rnd = mix(rnd); // callers' generators may be simple ones, whose lower bits repeat
-        let due = self.probe.next_ms.load(Relaxed);
+        let due = self.next_ms.load(Relaxed);
         if due == 0 {
             let first = now_ms.saturating_add(rnd % settings.interval_ms.max(1)).max(1);
-            let _ = self.probe.next_ms.compare_exchange(0, first, Relaxed, Relaxed);
+            let _ = self.next_ms.compare_exchange(0, first, Relaxed, Relaxed);
             return false;
         }
         let next = now_ms.saturating_add(jittered(settings, rnd));
-        now_ms >= due && self.probe.next_ms.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
+        now_ms >= due && self.next_ms.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
     }
 
     /// When the next probe is due; 0 if nobody has asked yet.
     pub(crate) fn next_probe_ms(&self) -> u64 {
-        self.probe.next_ms.load(Relaxed)
+        self.next_ms.load(Relaxed)
     }
 
-    pub(crate) fn ejections(&self) -> u64 {
-        self.ejections.load(Relaxed)
-    }
-
-    pub(crate) fn ejected_until_ms(&self) -> u64 {
-        self.ejected_until_ms.load(Relaxed)
-    }
-
-    pub(crate) fn probes(&self) -> u64 {
-        self.probe.sent.load(Relaxed)
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 }
 

@@ -140,7 +140,7 @@ impl Pool {
     fn standings(&self, now_ms: u64) -> Standings {
         let mut standings = Standings::default();
         for (index, entry) in self.entries.iter().enumerate() {
-            let set = match entry.state.health.standing(now_ms) {
+            let set = match self.standing_of(entry, now_ms) {
                 Standing::Live => &mut standings.live,
                 Standing::Returning => &mut standings.returning,
                 Standing::Ejected => &mut standings.ejected,
@@ -165,9 +165,8 @@ impl Pool {
     }
 
     fn due_for_trial(&self, returning: u64, now_ms: u64) -> Option<usize> {
-        bits(returning).find(|member| {
-            self.entries.get(*member).is_some_and(|entry| entry.state.health.claim_trial(now_ms))
-        })
+        bits(returning)
+            .find(|member| self.entries.get(*member).is_some_and(|entry| entry.ejections.claim_trial(now_ms)))
     }
 
     /// Chooses by policy; a member at its limit passes the request on while another has room. If none has, the first

@@ -1,13 +1,13 @@
 //! A pool: members, their shared state, and what is counted for each request.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::admission::{Connection, Load, Outcome, Refused, Ticket, Why, give, take};
 use crate::budget::Budget;
 use crate::concurrency::Limiter;
-use crate::hash::{mix, next_random, stable_hash, token_text};
-use crate::health::{Change, Health, Standing};
+use crate::hash::{TokenText, mix, next_random, stable_hash};
+use crate::health::{Change, Ejections, Probes, Standing};
 use crate::queue::{Queue, Waiting, meet};
 use crate::rotation::{Rotation, TIERS};
 use crate::settings::{Member, Settings, SettingsError};
@@ -17,16 +17,33 @@ use crate::snapshot::{MemberSnapshot, PoolSnapshot};
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) load: Load,
-    pub(crate) health: Health,
     pub(crate) limiter: Limiter,
+    pub(crate) quiet: Quiet,
+}
+
+/// What is rarely written, apart from what every request writes.
+#[repr(align(128))]
+#[derive(Default)]
+pub(crate) struct Quiet {
+    pub(crate) probes: Probes,
     pub(crate) queue: Queue,
+}
+
+/// What pools of one name have in common, however many of them there are at a time.
+#[derive(Default)]
+struct Common {
+    budget: Budget,
+    panic_picks: AtomicU64,
+    /// Held while ejecting, so that two ejections at once cannot put more out than allowed.
+    ejecting: Mutex<()>,
 }
 
 pub(crate) struct Entry {
     pub(crate) config: Member,
     pub(crate) name_hash: u64,
     pub(crate) token: u64,
-    token_text: String,
+    token_text: TokenText,
+    pub(crate) ejections: Ejections,
     pub(crate) state: Arc<State>,
 }
 
@@ -39,10 +56,9 @@ pub struct Pool {
     /// Ordinary members and backups of weight above 0, as sets.
     pub(crate) tiers: [u64; TIERS],
     pub(crate) rotation: Rotation,
-    budget: Arc<Budget>,
-    panic_picks: AtomicU64,
-    /// Held while ejecting, so that two ejections at once cannot put more out than allowed.
-    ejecting: Mutex<()>,
+    common: Arc<Common>,
+    /// Whether its settings rule what it shares with others; false while it is on trial.
+    settled: AtomicBool,
 }
 
 impl Pool {
@@ -59,7 +75,14 @@ impl Pool {
             .map(|config| {
                 let name_hash = stable_hash(config.name.as_bytes());
                 let token = mix(name_hash ^ salt);
-                Entry { config, name_hash, token, token_text: token_text(token), state: Arc::default() }
+                Entry {
+                    config,
+                    name_hash,
+                    token,
+                    token_text: TokenText::of(token),
+                    ejections: Ejections::default(),
+                    state: Arc::default(),
+                }
             })
             .collect();
         let mut tiers = [0; TIERS];
@@ -75,31 +98,58 @@ impl Pool {
             entries,
             tiers,
             rotation,
-            budget: Arc::default(),
-            panic_picks: AtomicU64::new(0),
-            ejecting: Mutex::new(()),
+            common: Arc::default(),
+            settled: AtomicBool::new(true),
         };
         pool.bound_limits();
         Ok(pool)
     }
 
-    /// Takes over from the pool this one replaces: members of the same name share health, learned limits, counts and
-    /// requests in flight with it from now on. To be called before the new pool is used.
+    /// Takes over from the pool this one is to replace: members of the same name share learned limits, counts, what
+    /// probes said and requests in flight with it from now on, and begin with its ejections. To be called before the new
+    /// pool is used.
+    ///
+    /// The new pool is *on trial* until it is [settled](Pool::settle): it goes by its own settings, and the other pool is
+    /// none the worse for it, whether the new one is settled in the end or dropped.
     pub fn adopt(&mut self, old: &Self) {
-        self.budget = Arc::clone(&old.budget);
-        self.panic_picks.store(old.panic_picks.load(Relaxed), Relaxed);
-        for entry in &mut self.entries {
-            if let Some(past) = old.entries.iter().find(|past| past.config.name == entry.config.name) {
-                entry.state = Arc::clone(&past.state);
-                if self.settings.ejection.is_none() {
-                    entry.state.health.pardon();
-                }
-                if self.settings.monitor.is_none() {
-                    entry.state.health.unmonitor();
+        self.share(old);
+        if self.settings.ejection.is_some() {
+            for entry in &mut self.entries {
+                if let Some(past) = old.namesake(entry) {
+                    entry.ejections = past.ejections.copy();
                 }
             }
         }
+    }
+
+    /// The same without the ejections: for a pool in force that is made after one on trial.
+    pub fn share(&mut self, other: &Self) {
+        self.common = Arc::clone(&other.common);
+        for entry in &mut self.entries {
+            if let Some(past) = other.namesake(entry) {
+                entry.state = Arc::clone(&past.state);
+            }
+        }
+        self.settled.store(false, Relaxed);
+    }
+
+    /// The pool is in force from now on, and its settings rule what it shares with others.
+    pub fn settle(&self) {
+        if self.settings.monitor.is_none() {
+            self.entries.iter().for_each(|entry| entry.state.quiet.probes.forget());
+        }
         self.bound_limits();
+        self.settled.store(true, Relaxed);
+    }
+
+    /// Whether it is in force, and not on trial.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Relaxed)
+    }
+
+    fn namesake(&self, entry: &Entry) -> Option<&Entry> {
+        self.entries.iter().find(|other| other.config.name == entry.config.name)
     }
 
     /// Number of members.
@@ -129,7 +179,7 @@ impl Pool {
     /// Cookie value that ties a client to `member`: 16 hexadecimal digits which say nothing about the origin.
     #[must_use]
     pub fn affinity_token(&self, member: usize) -> &str {
-        self.entries.get(member).map_or("", |entry| &entry.token_text)
+        self.entries.get(member).map_or("", |entry| entry.token_text.as_str())
     }
 
     /// Admits a request to `member`, or refuses it at once. Counts as an attempt for the retry budget either way.
@@ -137,13 +187,13 @@ impl Pool {
     /// # Errors
     /// The limit that is reached.
     pub fn begin(self: &Arc<Self>, member: usize, now_ms: u64) -> Result<Ticket, Refused> {
-        self.budget.attempt(now_ms);
+        self.common.budget.attempt(now_ms);
         let Some(entry) = self.entries.get(member) else {
             return Err(Refused { retry_after_s: 1, why: Why::NoSuchMember });
         };
-        if entry.state.load.pending.load(Relaxed) > 0 && entry.state.queue.has_precedence(now_ms) {
+        if entry.state.load.pending.load(Relaxed) > 0 && entry.state.quiet.queue.has_precedence(now_ms) {
             if entry.state.limiter.passed_over(self.settings.concurrency.as_ref(), now_ms) {
-                entry.state.queue.call();
+                entry.state.quiet.queue.call();
             }
             return Err(refuse(entry, Why::Pending));
         }
@@ -179,7 +229,7 @@ impl Pool {
         if take(&entry.state.load.pending, entry.config.max_pending.min(bearable)).is_none() {
             return Err(refuse(entry, Why::Pending));
         }
-        Ok(Waiting::enter(Arc::clone(self), member, &entry.state.queue))
+        Ok(Waiting::enter(Arc::clone(self), member, &entry.state.quiet.queue))
     }
 
     /// Counts a new connection to `member`. Never refuses: [`Pool::begin`] has bounded what is in use, and
@@ -194,7 +244,7 @@ impl Pool {
     /// Takes one retry from the pool's budget; `false`: do not retry.
     #[must_use]
     pub fn may_retry(&self, now_ms: u64) -> bool {
-        self.budget.withdraw(&self.settings.retry, now_ms)
+        self.common.budget.withdraw(&self.settings.retry, now_ms)
     }
 
     /// Takes the right to send the next probe to `member`, if one is due. Any number of workers may ask as often as
@@ -202,7 +252,7 @@ impl Pool {
     #[must_use]
     pub fn claim_probe(&self, member: usize, now_ms: u64, rnd: u64) -> bool {
         match (self.entries.get(member), &self.settings.monitor) {
-            (Some(entry), Some(monitor)) => entry.state.health.claim_probe(monitor, now_ms, rnd),
+            (Some(entry), Some(monitor)) => entry.state.quiet.probes.claim_probe(monitor, now_ms, rnd),
             _ => false,
         }
     }
@@ -211,19 +261,19 @@ impl Pool {
     #[must_use]
     pub fn next_probe_ms(&self) -> Option<u64> {
         self.settings.monitor.as_ref()?;
-        self.entries.iter().map(|entry| entry.state.health.next_probe_ms()).min()
+        self.entries.iter().map(|entry| entry.state.quiet.probes.next_probe_ms()).min()
     }
 
     /// Takes in the answer to a probe; no answer in time is `false`. Answers a change, to be logged.
     pub fn probe_result(&self, member: usize, ok: bool) -> Option<Change> {
         let entry = self.entries.get(member)?;
-        entry.state.health.probed(self.settings.monitor.as_ref()?, ok)
+        entry.state.quiet.probes.probed(self.settings.monitor.as_ref()?, ok)
     }
 
     /// What `member` is good for.
     #[must_use]
     pub fn standing(&self, member: usize, now_ms: u64) -> Option<Standing> {
-        Some(self.entries.get(member)?.state.health.standing(now_ms))
+        Some(self.standing_of(self.entries.get(member)?, now_ms))
     }
 
     /// The state at this moment.
@@ -231,14 +281,14 @@ impl Pool {
     pub fn snapshot(&self, now_ms: u64) -> PoolSnapshot {
         PoolSnapshot {
             members: self.entries.iter().map(|entry| self.member_snapshot(entry, now_ms)).collect(),
-            retries_allowed: self.budget.allowed(),
-            retries_denied: self.budget.denied(),
-            panic_picks: self.panic_picks.load(Relaxed),
+            retries_allowed: self.common.budget.allowed(),
+            retries_denied: self.common.budget.denied(),
+            panic_picks: self.common.panic_picks.load(Relaxed),
         }
     }
 
     fn member_snapshot(&self, entry: &Entry, now_ms: u64) -> MemberSnapshot {
-        let State { load, health, limiter, .. } = &*entry.state;
+        let State { load, limiter, quiet } = &*entry.state;
         let outcomes: [u64; 6] =
             std::array::from_fn(|index| load.outcomes.get(index).map_or(0, |count| count.load(Relaxed)));
         let outstanding = load.outstanding.load(Relaxed);
@@ -247,19 +297,19 @@ impl Pool {
             name: entry.config.name.clone(),
             weight: entry.config.weight,
             backup: entry.config.backup,
-            standing: health.standing(now_ms),
-            ejected_until_ms: health.ejected_until_ms(),
+            standing: self.standing_of(entry, now_ms),
+            ejected_until_ms: entry.ejections.until_ms(),
             outstanding,
             awaiting: limiter.awaiting(),
             pending: load.pending.load(Relaxed),
             connections: load.connections.load(Relaxed),
             max_connections: entry.config.max_connections,
-            limit: self.settings.concurrency.is_some().then(|| limiter.limit()),
+            limit: self.settings.concurrency.as_ref().map(|bounds| limiter.limit(bounds)),
             requests,
             refused: load.refused.load(Relaxed),
             outcomes,
-            ejections: health.ejections(),
-            probes: health.probes(),
+            ejections: entry.ejections.count(),
+            probes: quiet.probes.sent(),
         }
     }
 
@@ -274,6 +324,14 @@ impl Pool {
 
 /// What tickets, connections and picks tell the pool.
 impl Pool {
+    /// What a member is good for, by what this pool's settings look at.
+    pub(crate) fn standing_of(&self, entry: &Entry, now_ms: u64) -> Standing {
+        if self.settings.monitor.is_some() && entry.state.quiet.probes.is_down() {
+            return Standing::Down;
+        }
+        entry.ejections.standing(now_ms)
+    }
+
     pub(crate) fn answered(&self, member: usize, now_ms: u64, elapsed_us: u64, status: u16) {
         if let Some(entry) = self.entries.get(member) {
             let limiter = &entry.state.limiter;
@@ -288,7 +346,8 @@ impl Pool {
 
     pub(crate) fn unanswered(&self, member: usize, now_ms: u64, outcome: Outcome) {
         if let Some(entry) = self.entries.get(member) {
-            if outcome == Outcome::Timeout {
+            // On trial the time limit may be what is wrong, and not the origin.
+            if outcome == Outcome::Timeout && self.is_settled() {
                 entry.state.limiter.answered(self.settings.concurrency.as_ref(), now_ms, 0, true);
             } else {
                 entry.state.limiter.leave();
@@ -319,26 +378,26 @@ impl Pool {
             Outcome::ClientGone => return None,
         };
         if !failed {
-            return entry.state.health.succeeded(began_ms, now_ms);
+            return entry.ejections.succeeded(began_ms, now_ms);
         }
-        if entry.state.health.failed(settings, began_ms, now_ms) { self.eject(entry, now_ms) } else { None }
+        if entry.ejections.failed(settings, began_ms, now_ms) { self.eject(entry, now_ms) } else { None }
     }
 
     fn eject(&self, entry: &Entry, now_ms: u64) -> Option<Change> {
         let settings = self.settings.ejection.as_ref()?;
-        let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.common.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let others = self
             .entries
             .iter()
-            .filter(|other| !Arc::ptr_eq(&other.state, &entry.state) && other.state.health.is_ejected());
+            .filter(|other| !Arc::ptr_eq(&other.state, &entry.state) && other.ejections.is_ejected());
         let out = others.count().saturating_add(1);
         if out * 100 > self.entries.len() * settings.max_percent as usize {
             return None;
         }
-        if entry.state.health.standing(now_ms) == Standing::Ejected {
+        if entry.ejections.standing(now_ms) == Standing::Ejected {
             return None; // another worker was first
         }
-        Some(entry.state.health.eject(settings, now_ms))
+        Some(entry.ejections.eject(settings, now_ms))
     }
 
     /// A ticket is gone, and with it everything it held: whoever waits may have a place.
@@ -350,7 +409,7 @@ impl Pool {
     }
 
     pub(crate) fn queue(&self, member: usize) -> Option<&Queue> {
-        Some(&self.entries.get(member)?.state.queue)
+        Some(&self.entries.get(member)?.state.quiet.queue)
     }
 
     pub(crate) fn begin_waiting(self: &Arc<Self>, member: usize, now_ms: u64) -> Option<Ticket> {
@@ -379,7 +438,11 @@ impl Pool {
     pub(crate) fn is_full(&self, member: usize) -> bool {
         self.entries.get(member).is_some_and(|entry| {
             self.outstanding(member) >= entry.config.max_connections
-                || (self.settings.concurrency.is_some() && entry.state.limiter.is_full())
+                || self
+                    .settings
+                    .concurrency
+                    .as_ref()
+                    .is_some_and(|bounds| entry.state.limiter.is_full(bounds))
         })
     }
 
@@ -392,14 +455,14 @@ impl Pool {
     }
 
     pub(crate) fn count_panic(&self) {
-        self.panic_picks.fetch_add(1, Relaxed);
+        self.common.panic_picks.fetch_add(1, Relaxed);
     }
 }
 
 fn call_next(entry: &Entry) {
     meet();
     if entry.state.load.pending.load(Relaxed) > 0 {
-        entry.state.queue.call();
+        entry.state.quiet.queue.call();
     }
 }
 
