@@ -84,6 +84,7 @@ impl Open {
     /// `None` if there are too many.
     fn new(w: &Rc<Worker>) -> Option<Open> {
         let before = w.process.open.fetch_add(1, Ordering::AcqRel);
+        w.process.seats.opened(w.seat);
         let open = Open(w.clone());
         (before < w.process.connections_max).then_some(open)
     }
@@ -91,6 +92,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.0.process.seats.closed(self.0.seat);
         self.0.process.open.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -28,7 +28,9 @@ mod monitor;
 mod pages;
 mod process;
 mod record;
+mod recorder;
 mod respond;
+mod seats;
 mod serving;
 mod source;
 mod spans;
@@ -38,6 +40,8 @@ mod tunnel;
 mod unshared;
 mod upload;
 mod upstream;
+mod watchdog;
 mod worker;
 
+pub use recorder::slots_for;
 pub use start::{Edge, Start, StartError};

@@ -1,6 +1,8 @@
 //! What the workers of a process share.
 
 use crate::live::Live;
+use crate::recorder::Recorder;
+use crate::seats::Seats;
 use arc_swap::ArcSwap;
 use seawall_balance::Change;
 use seawall_cachestore::Store;
@@ -38,8 +40,10 @@ pub(crate) struct Process {
     pub configs: parking_lot::Mutex<OriginConfigs>,
     pub data_dir: PathBuf,
     pub registry: Arc<Registry>,
-    /// When each worker last went round, milliseconds since start.
-    pub beats: Box<[AtomicU64]>,
+    /// The threads that serve.
+    pub seats: Seats,
+    /// What they have in hand, and which snapshots run.
+    pub recorder: Recorder,
 }
 
 impl Process {
@@ -62,17 +66,14 @@ impl Process {
         let _ = self.drain_begun.subscribe().wait_for(|begun| *begun).await;
     }
 
-    /// A worker says that it lives.
-    pub(crate) fn beat(&self, worker: usize) {
-        if let Some(beat) = self.beats.get(worker) {
-            beat.store(self.elapsed_ms(), Ordering::Relaxed);
-        }
+    /// The thread of a seat says that it lives.
+    pub(crate) fn beat(&self, seat: usize) {
+        self.seats.beat(seat, self.elapsed_ms());
     }
 
     /// How long ago the slowest worker went round, in milliseconds.
     pub(crate) fn slowest_beat_ms(&self) -> u64 {
-        let now = self.elapsed_ms();
-        self.beats.iter().map(|b| now.saturating_sub(b.load(Ordering::Relaxed))).max().unwrap_or(0)
+        self.seats.slowest_ms(self.elapsed_ms())
     }
 
     /// Whether it serves: a configuration is in force and it is not draining.
@@ -87,6 +88,11 @@ impl Process {
             || std::str::from_utf8(host).is_ok_and(|host| self.certs.covers(host))
     }
 
+    /// The watchdog found a worker stuck. Called on its thread: must not wait.
+    pub(crate) fn worker_stuck(&self, stuck: crate::watchdog::Stuck) {
+        tracing::error!(?stuck, "a worker is stuck");
+    }
+
     /// Notes that an origin's standing changed.
     pub(crate) fn note(&self, change: Option<Change>) {
         if let Some(change) = change {
@@ -94,7 +100,7 @@ impl Process {
         }
     }
 
-    fn elapsed_ms(&self) -> u64 {
+    pub(crate) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::live::Compiler;
 use crate::process::Process;
-use crate::worker::Worker;
-use crate::{accept, admin, monitor};
+use crate::recorder::Recorder;
+use crate::seats::Seats;
+use crate::watchdog::{self, Log, Sockets};
+use crate::{admin, monitor};
 use arc_swap::ArcSwap;
 use seawall_cachestore as cachestore;
 use seawall_httpcache::KeyMaker;
@@ -48,6 +50,8 @@ pub struct Start {
     pub admin: Option<UnixListener>,
     /// Where the configuration came from, for messages.
     pub config_path: Option<PathBuf>,
+    /// Memory of the supervisor for what the workers have in hand.
+    pub recorder: Option<seawall_sys::recorder::Recorder>,
 }
 
 /// Why an edge cannot start.
@@ -67,7 +71,7 @@ pub enum StartError {
 /// A running edge. Dropping it does not stop it: [`Edge::drain`] does.
 pub struct Edge {
     process: Arc<Process>,
-    log: parking_lot::Mutex<Option<LogWriter>>,
+    log: Log,
     reloading: parking_lot::Mutex<()>,
 }
 
@@ -77,12 +81,12 @@ impl Edge {
     /// # Errors
     /// See [`StartError`]; nothing is left running then but threads that end by themselves.
     pub fn start(start: Start) -> Result<Edge, StartError> {
-        let Start { site, http, https, metrics, admin, config_path } = start;
+        let Start { site, http, https, metrics, admin, config_path, recorder } = start;
         let workers = http.len().max(https.len()).max(1);
         let registry = Arc::new(Registry::new(env!("CARGO_PKG_VERSION")));
         let log = LogWriter::start(output(&site.edge.log)).map_err(StartError::Thread)?;
         registry.watch_log(&log);
-        let process = Arc::new(Process::open(&site, workers, registry)?);
+        let process = Arc::new(Process::open(&site, workers, registry, recorder)?);
         process.adopt_site(&site);
         tracing::info!(
             zones = site.zones.len(),
@@ -90,19 +94,19 @@ impl Edge {
             config = %config_path.as_deref().unwrap_or(Path::new("(flags)")).display(),
             "the edge starts"
         );
+        let log: Log = Arc::new(parking_lot::Mutex::new(Some(log)));
         let (mut http, mut https) = (http.into_iter(), https.into_iter());
+        let mut copies = Vec::new();
         for id in 0..workers {
             let plain = nonblocking(http.next().unwrap_or_default())?;
             let secure = nonblocking(https.next().unwrap_or_default())?;
-            let (process, access_log) = (process.clone(), log.worker(process.live.load().layout.clone()));
-            spawn(&format!("worker-{id}"), move |runtime| {
-                let local = tokio::task::LocalSet::new();
-                local.block_on(runtime, async move {
-                    let worker = Worker::new(id, process, access_log);
-                    accept::work(worker, plain, secure).await;
-                });
-            })?;
+            let sockets = Sockets { plain, secure };
+            copies.push(sockets.again().map_err(StartError::Socket)?);
+            watchdog::seat_worker(&process, &log, id, id, sockets).map_err(StartError::Thread)?;
         }
+        let (watched, watched_log) = (process.clone(), log.clone());
+        let watch = move || watchdog::run(&watched, &watched_log, copies, |stuck| watched.worker_stuck(stuck));
+        std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map_err(StartError::Thread)?;
         let house = process.clone();
         spawn("house", move |runtime| {
             runtime.block_on(async move {
@@ -111,8 +115,9 @@ impl Edge {
                 let pages = admin::run(house, metrics, admin);
                 tokio::join!(monitors, chores, pages);
             });
-        })?;
-        Ok(Edge { process, log: parking_lot::Mutex::new(Some(log)), reloading: parking_lot::Mutex::new(()) })
+        })
+        .map_err(StartError::Thread)?;
+        Ok(Edge { process, log, reloading: parking_lot::Mutex::new(()) })
     }
 
     /// Puts another configuration in force, compiled beside the one that serves. Zones it leaves out because of an
@@ -178,7 +183,9 @@ impl Edge {
         let end = Instant::now() + limit;
         // Workers notice with their next sweep; until then their count of connections is not the last word.
         std::thread::sleep(seawall_net::deadline::SWEEP * 3);
-        while process.open.load(Ordering::Acquire) > 0 && Instant::now() < end {
+        // What a stuck worker holds is not finished by waiting for it.
+        let open = || process.open.load(Ordering::Acquire).saturating_sub(process.seats.open_on_stuck());
+        while open() > 0 && Instant::now() < end {
             std::thread::sleep(DRAIN_LOOK);
         }
         let left = process.open.load(Ordering::Acquire);
@@ -198,7 +205,20 @@ impl Edge {
         self.process.is_ready()
     }
 
-    /// How long ago the slowest worker went round, in milliseconds. Seconds mean that one hangs.
+    /// Workers that are stuck now. They may have stand-ins; a process with such a one is worth replacing.
+    #[must_use]
+    pub fn stuck_workers(&self) -> usize {
+        self.process.seats.stuck()
+    }
+
+    /// Numbers of the snapshots that run, 0 for none: the one that serves and the one on trial beside it.
+    #[must_use]
+    pub fn running(&self) -> (u64, u64) {
+        let runs = self.process.recorder.running();
+        (runs.current, runs.candidate)
+    }
+
+    /// How long ago the slowest worker went round, in milliseconds. Seconds mean that one hangs and has no stand-in.
     #[must_use]
     pub fn heartbeat_age_ms(&self) -> u64 {
         self.process.slowest_beat_ms()
@@ -212,7 +232,12 @@ impl Edge {
 }
 
 impl Process {
-    fn open(site: &model::Site, workers: usize, registry: Arc<Registry>) -> Result<Process, StartError> {
+    fn open(
+        site: &model::Site,
+        workers: usize,
+        registry: Arc<Registry>,
+        recorder: Option<seawall_sys::recorder::Recorder>,
+    ) -> Result<Process, StartError> {
         let now = unix_s();
         let tls_dir = site.data_dir.join("tls");
         let certs = CertStore::new(None);
@@ -262,7 +287,8 @@ impl Process {
             registry,
             data_dir: site.data_dir.clone(),
             connections_max: site.edge.limits.connections as usize,
-            beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            seats: Seats::new(workers),
+            recorder: Recorder::new(recorder, workers),
         };
         process.registry.before_scrape(move |registry| {
             let (stats, shared) = (store.stats(), registry.shared());
@@ -446,12 +472,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Starts a thread with a runtime of its own.
-fn spawn(name: &str, body: impl FnOnce(&tokio::runtime::Runtime) + Send + 'static) -> Result<(), StartError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+pub(crate) fn spawn(
+    name: &str,
+    body: impl FnOnce(&tokio::runtime::Runtime) + Send + 'static,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || body(&runtime);
     let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
-    thread.spawn(run).map_err(StartError::Thread)?;
+    thread.spawn(run)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::buffers::Buffers;
 use crate::exchange::Scratch;
 use crate::live::Live;
 use crate::process::Process;
+use crate::recorder::Slot;
 use crate::spans::Tracer;
 use crate::unshared::Unshared;
 use crate::upstream::Upstreams;
@@ -25,6 +26,10 @@ const GAUGES_MS: u64 = 1000;
 /// A worker's state; every task of its thread holds it.
 pub(crate) struct Worker {
     pub id: usize,
+    /// Which thread this is: a stand-in has the number of the worker it stands in for, and a seat of its own.
+    pub seat: usize,
+    /// What it has in hand, for the watchdog and for the supervisor after a death.
+    pub slot: Slot,
     pub process: Arc<Process>,
     pub timers: Rc<Timers>,
     pub buffers: Buffers,
@@ -65,7 +70,7 @@ impl std::ops::Deref for LiveRef {
 }
 
 impl Worker {
-    pub(crate) fn new(id: usize, process: Arc<Process>, log: AccessLog) -> Rc<Worker> {
+    pub(crate) fn new(id: usize, seat: usize, process: Arc<Process>, log: AccessLog) -> Rc<Worker> {
         let live = process.live.load_full();
         let start_offset_ns = u64::try_from(process.start.elapsed().as_nanos()).unwrap_or(0);
         let mut seed = [0u8; 8];
@@ -75,6 +80,8 @@ impl Worker {
         }
         Rc::new(Worker {
             id,
+            seat,
+            slot: process.recorder.of_seat(seat),
             timers: Timers::new(),
             buffers: Buffers::default(),
             upstreams: Upstreams::default(),
@@ -176,7 +183,7 @@ impl Worker {
         self.upstreams.sweep(self.timers.now_ms());
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
-        self.process.beat(self.id);
+        self.process.beat(self.seat);
         // Pools are shared by the workers, so one of them tells how they stand.
         if self.id == 0 && self.timers.now_ms() >= self.gauged_ms.get() + GAUGES_MS {
             self.gauged_ms.set(self.timers.now_ms());

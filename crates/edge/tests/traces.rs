@@ -80,6 +80,7 @@ fn edge(data_dir: &Path, settings: &str, origin: SocketAddr) -> (Edge, SocketAdd
         metrics: None,
         admin: None,
         config_path: None,
+        recorder: None,
     };
     (Edge::start(start).unwrap(), address)
 }

@@ -148,6 +148,7 @@ impl Process {
             metrics: sockets.metrics,
             admin: sockets.admin,
             config_path: loaded.file.as_ref().map(|(path, _)| path.clone()),
+            recorder: None,
         })
         .map_err(|error| format!("the edge cannot start: {error}"))?;
         edge.note_problems(&loaded.problems);

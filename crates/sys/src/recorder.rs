@@ -84,6 +84,12 @@ pub struct Reading {
 }
 
 impl Slot {
+    /// A slot that nobody looks at, for a thread beyond the last one.
+    #[must_use]
+    pub fn unseen() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+
     /// Takes a unit into hand; no module works on it yet.
     #[inline]
     pub fn enter(&self, unit: u64) {
@@ -101,7 +107,7 @@ impl Slot {
 
     /// The module has done; the unit stays in hand.
     #[inline]
-    pub fn done(&self) {
+    pub fn module_done(&self) {
         self.put(1, 0);
     }
 
@@ -162,6 +168,12 @@ impl Recorder {
     #[must_use]
     pub fn slot(&self, index: usize) -> Option<Slot> {
         self.slots.get(index).map(Slot)
+    }
+
+    /// What a slot holds now, seen by another thread than its own.
+    #[must_use]
+    pub fn look(&self, index: usize) -> Hand {
+        self.slot(index).map_or_else(Hand::default, |slot| slot.look())
     }
 
     /// How many slots there are.
@@ -332,7 +344,7 @@ mod tests {
             ]
         );
         assert_eq!(reading.suspects(), [0xabcd, 0xef]);
-        first.done();
+        first.module_done();
         assert_eq!(first.look(), Hand { unit: 0xabcd, module: None, turn: 2 });
         first.leave();
         third.enter(0xabcd);

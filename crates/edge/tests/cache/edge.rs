@@ -89,6 +89,7 @@ concurrency = {{ adaptive = false }}
             metrics: None,
             admin: Some(UnixListener::bind(&admin).unwrap()),
             config_path: None,
+            recorder: None,
         };
         Edge { edge: seawall_edge::Edge::start(start).unwrap(), address, admin, dir: None }
     }

@@ -56,6 +56,7 @@ impl Seawall {
                     metrics: Some(metrics),
                     admin: Some(UnixListener::bind(admin).unwrap()),
                     config_path: None,
+                    recorder: None,
                 })
                 .unwrap(),
             ),
