@@ -5,7 +5,7 @@
 //! [`Model::compile`] checks again. [`Model::score`] gives 1 (bot) to 99 (human), or says why there is no score; it never
 //! panics, also not on files that no check has seen, which `seawall drill feature-file` relies on.
 //!
-//! [`DEFAULT`] is the built-in file. `train/` makes it: `cargo run -p seawall-human --example train`.
+//! [`DEFAULT`] is the built-in file. `examples/train` makes it: `cargo run -p seawall-human --example train`.
 
 mod census;
 mod check;
