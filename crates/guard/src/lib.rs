@@ -9,7 +9,7 @@
 mod breaker;
 mod budget;
 mod fault;
-mod sabotage;
+pub mod sabotage;
 
 pub use breaker::{
     Breaker, FAULT_WINDOW_MS, FAULTS_TO_OPEN, OVERRUN_WINDOW_MS, PROBE_DELAY_MAX_MS, PROBE_DELAY_MS,

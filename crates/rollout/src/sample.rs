@@ -1,0 +1,96 @@
+//! What one cohort went through.
+
+use crate::{Histogram, Spread};
+use serde::{Deserialize, Serialize};
+
+/// Counters of one cohort since its stage began. Requests that are finished count, with all that they caused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sample {
+    /// Requests.
+    pub requests: u64,
+    /// Requests that ended in an error the edge itself made.
+    pub edge_errors: u64,
+    /// Requests that ended in an error of an origin, or of the way to it.
+    pub origin_errors: u64,
+    /// Faults of modules. One request may bring several.
+    pub module_faults: u64,
+    /// Requests that were blocked.
+    pub blocked: u64,
+    /// Requests that were challenged.
+    pub challenged: u64,
+    /// Requests that the cache might have answered.
+    pub cacheable: u64,
+    /// Of those, requests that it did answer.
+    pub cache_hits: u64,
+    /// From the first byte of the request to the last of the response.
+    pub latency: Histogram,
+    /// Requests by score, in bands of ten: 0–9, 10–19 … 90–99.
+    pub scores: [u64; 10],
+    /// Requests that should have had a score and had none (DESIGN R5: its own band, not zero).
+    pub unscored: u64,
+    /// Memory the process holds without its cache, in bytes: now in the candidate's sample, when the rollout began in the
+    /// current one's. `None`: it could not be measured, which is a failure when it lasts (DESIGN R7).
+    pub memory_bytes: Option<u64>,
+    /// Requests by the hash that chose their cohort. Leave it alone for synthetic requests.
+    pub spread: Spread,
+}
+
+impl Sample {
+    /// Adds the counters of another; memory is that of the other where it has one.
+    pub fn merge(&mut self, other: &Sample) {
+        self.each(other, |sum, more| *sum += more);
+        self.latency.merge(&other.latency);
+        self.spread.merge(&other.spread);
+        self.memory_bytes = other.memory_bytes.or(self.memory_bytes);
+    }
+
+    /// What happened since an earlier state of the same counters. Memory stays what it is now.
+    #[must_use]
+    pub fn since(&self, earlier: &Sample) -> Sample {
+        let mut later = self.clone();
+        later.each(earlier, |now, before| *now = now.saturating_sub(before));
+        later.latency = self.latency.since(&earlier.latency);
+        later.spread = self.spread.since(&earlier.spread);
+        later
+    }
+
+    /// Requests that should have had a score.
+    #[must_use]
+    pub fn scorable(&self) -> u64 {
+        self.scores.iter().sum::<u64>() + self.unscored
+    }
+
+    fn each(&mut self, other: &Sample, mut with: impl FnMut(&mut u64, u64)) {
+        with(&mut self.requests, other.requests);
+        with(&mut self.edge_errors, other.edge_errors);
+        with(&mut self.origin_errors, other.origin_errors);
+        with(&mut self.module_faults, other.module_faults);
+        with(&mut self.blocked, other.blocked);
+        with(&mut self.challenged, other.challenged);
+        with(&mut self.cacheable, other.cacheable);
+        with(&mut self.cache_hits, other.cache_hits);
+        with(&mut self.unscored, other.unscored);
+        self.scores.iter_mut().zip(other.scores).for_each(|(mine, others)| with(mine, others));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_a_sum_is_its_part() {
+        let mut part =
+            Sample { requests: 3, edge_errors: 1, origin_errors: 1, module_faults: 4, ..Sample::default() };
+        part.scores[9] = 2;
+        part.unscored = 1;
+        (part.blocked, part.challenged, part.cacheable, part.cache_hits) = (1, 1, 2, 1);
+        part.latency.record(900);
+        part.spread.record(77);
+        let mut sum = part.clone();
+        sum.merge(&part);
+        assert_eq!((sum.requests, sum.scorable(), sum.latency.count()), (6, 6, 2));
+        assert_eq!(sum.since(&part), part);
+    }
+}

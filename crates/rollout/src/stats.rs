@@ -1,0 +1,145 @@
+//! The little statistics that gates need.
+
+/// How surprising it is that `count` of `count + beside` events fell to one group, if each falls there with probability
+/// `share`: P(X ≥ count) for X binomial. Exact, for any numbers; this is the conditional test of two rates.
+pub(crate) fn upper_tail(count: u64, beside: u64, share: f64) -> f64 {
+    let all = count + beside;
+    if count == 0 {
+        return 1.0;
+    }
+    if share <= 0.0 {
+        return 0.0;
+    }
+    if share >= 1.0 || count as f64 <= all as f64 * share {
+        return 1.0; // nothing surprising; the exact figure is of no use
+    }
+    let (ln_share, ln_rest, odds) = (share.ln(), (1.0 - share).ln(), share / (1.0 - share));
+    let mut term = (ln_choose(all, count) + count as f64 * ln_share + beside as f64 * ln_rest).exp();
+    let mut sum = term;
+    for k in count..all {
+        // Terms fall at least geometrically beyond the mean.
+        term *= (all - k) as f64 / (k + 1) as f64 * odds;
+        sum += term;
+        if term < sum * 1e-12 {
+            break;
+        }
+    }
+    sum.min(1.0)
+}
+
+/// How many standard deviations two shares lie apart, positive if the second is larger. Numbers of observations may be
+/// fractional; one success and one failure are added to each, so that nothing is certain from few.
+pub(crate) fn deviations(before: (f64, f64), after: (f64, f64)) -> f64 {
+    let smooth = |(count, of): (f64, f64)| (count + 1.0, of + 2.0);
+    let ((count_a, of_a), (count_b, of_b)) = (smooth(before), smooth(after));
+    let pooled = (count_a + count_b) / (of_a + of_b);
+    let variance = pooled * (1.0 - pooled) * (1.0 / of_a + 1.0 / of_b);
+    if variance <= 0.0 { 0.0 } else { (count_b / of_b - count_a / of_a) / variance.sqrt() }
+}
+
+/// How far apart two distributions are: the share of observations that would have to move (total variation, 0 to 1), and
+/// the two-sample chi-square statistic for observations worth `worth` each.
+pub(crate) fn apart(before: &[u64], after: &[u64], worth: (f64, f64)) -> (f64, f64) {
+    let sum = |counts: &[u64]| counts.iter().map(|c| *c as f64).sum::<f64>();
+    let (all_a, all_b) = (sum(before), sum(after));
+    if all_a < 1.0 || all_b < 1.0 {
+        return (0.0, 0.0);
+    }
+    let (mut variation, mut chi_square) = (0.0, 0.0);
+    let (n_a, n_b) = (all_a * worth.0, all_b * worth.1);
+    for (a, b) in before.iter().zip(after) {
+        let (p, q) = (*a as f64 / all_a, *b as f64 / all_b);
+        variation += (p - q).abs() / 2.0;
+        let pooled = (p * n_a + q * n_b) / (n_a + n_b);
+        if pooled > 0.0 {
+            // Bands that hold next to nothing would weigh too much: no band counts as less than one observation.
+            let expected = |n: f64| (pooled * n).max(1.0);
+            chi_square +=
+                ((p - pooled) * n_a).powi(2) / expected(n_a) + ((q - pooled) * n_b).powi(2) / expected(n_b);
+        }
+    }
+    (variation, chi_square)
+}
+
+fn ln_choose(n: u64, k: u64) -> f64 {
+    ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
+}
+
+/// ln n!, by Stirling's series from 16 on (its error there is below 1e-9).
+fn ln_factorial(n: u64) -> f64 {
+    if n < 16 {
+        return (2..=n).map(|k| (k as f64).ln()).sum();
+    }
+    let x = n as f64;
+    x * x.ln() - x + 0.5 * (std::f64::consts::TAU * x).ln() + 1.0 / (12.0 * x) - 1.0 / (360.0 * x.powi(3))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Seeded randomness for simulations (SplitMix64).
+    pub(crate) struct Random(u64);
+
+    impl Random {
+        pub(crate) fn new(seed: u64) -> Self {
+            Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
+        }
+
+        pub(crate) fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        /// From 0 up to 1.
+        pub(crate) fn unit(&mut self) -> f64 {
+            (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        }
+
+        pub(crate) fn chance(&mut self, probability: f64) -> bool {
+            self.unit() < probability
+        }
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 + 1e-6 * b.abs()
+    }
+
+    #[test]
+    fn the_tail_is_that_of_the_binomial() {
+        // By hand: 0.1^4; 1 of 2 at a half or more; five or more of ten at 0.2.
+        assert!(close(upper_tail(4, 0, 0.1), 1e-4));
+        assert_eq!(upper_tail(1, 1, 0.5), 1.0);
+        assert!(close(upper_tail(5, 5, 0.2), 0.032_793_497_6));
+        assert_eq!(upper_tail(0, 5, 0.2), 1.0);
+        assert_eq!(upper_tail(5, 95, 0.2), 1.0);
+    }
+
+    #[test]
+    fn the_tail_of_large_numbers_is_a_number() {
+        for (count, beside, share) in [(900_000, 1_000_000, 0.1), (1_000_000, 0, 1e-9), (10_400, 89_600, 0.1)]
+        {
+            let tail = upper_tail(count, beside, share);
+            assert!((0.0..0.01).contains(&tail), "{tail}");
+        }
+    }
+
+    #[test]
+    fn deviations_have_the_sign_of_the_change_and_are_small_for_few() {
+        assert!(deviations((1.0, 100.0), (50.0, 100.0)) > 7.0);
+        assert!(deviations((50.0, 100.0), (1.0, 100.0)) < -7.0);
+        assert!(deviations((0.0, 2.0), (2.0, 2.0)).abs() < 2.0);
+        assert_eq!(deviations((0.0, 0.0), (0.0, 0.0)), 0.0);
+    }
+
+    #[test]
+    fn equal_distributions_are_nowhere_apart() {
+        assert_eq!(apart(&[1, 2, 3], &[10, 20, 30], (1.0, 1.0)).0, 0.0);
+        let (variation, chi_square) = apart(&[100, 0], &[0, 100], (1.0, 1.0));
+        assert_eq!((variation, chi_square), (1.0, 200.0));
+        assert_eq!(apart(&[0], &[1], (1.0, 1.0)), (0.0, 0.0));
+    }
+}
