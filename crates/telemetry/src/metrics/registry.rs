@@ -166,6 +166,55 @@ impl Registry {
         slots.into_iter().map(OriginSlot).collect()
     }
 
+    /// Gives one zone a slot, for as long as a configuration names it: each claim is to be
+    /// [released](Registry::release_zone) once. A zone that has one keeps it, whoever claims; beyond [`MAX_ZONES`] it is
+    /// [`ZoneSlot::OTHER`]. Unlike [`Registry::assign_zones`] it costs the same however many zones there are.
+    #[must_use]
+    pub fn claim_zone(&self, name: &str) -> ZoneSlot {
+        let workers = self.workers.lock();
+        let mut zones = self.zones.lock();
+        let before = zones.slots.len();
+        let slot = zones.claim(&name.to_owned(), |slot, sum| {
+            for worker in workers.iter() {
+                worker.0.zones.get(slot).merge_into(sum);
+            }
+        });
+        warn_when_many("zones", before, zones.slots.len(), MAX_ZONES);
+        ZoneSlot(slot)
+    }
+
+    /// Gives a slot back that [`Registry::claim_zone`] gave.
+    pub fn release_zone(&self, name: &str, slot: ZoneSlot) {
+        if slot != ZoneSlot::OTHER {
+            self.zones.lock().slots.release(&name.to_owned(), slot.0);
+        }
+    }
+
+    /// As [`Registry::claim_zone`], for an origin.
+    #[must_use]
+    pub fn claim_origin(&self, name: &OriginName) -> OriginSlot {
+        let workers = self.workers.lock();
+        let mut origins = self.origins.lock();
+        let before = origins.slots.len();
+        let slot = origins.claim(name, |slot, sum| {
+            if let Some(health) = self.origin_health.get(usize::from(slot)) {
+                health.store(0, Relaxed);
+            }
+            for worker in workers.iter() {
+                worker.0.origins.get(slot).merge_into(sum);
+            }
+        });
+        warn_when_many("origins", before, origins.slots.len(), MAX_ORIGINS);
+        OriginSlot(slot)
+    }
+
+    /// Gives a slot back that [`Registry::claim_origin`] gave.
+    pub fn release_origin(&self, name: &OriginName, slot: OriginSlot) {
+        if slot != OriginSlot::OTHER {
+            self.origins.lock().slots.release(name, slot.0);
+        }
+    }
+
     /// What a monitor found. Origins never set show no health: missing is absent.
     pub fn set_origin_health(&self, slot: OriginSlot, healthy: bool) {
         if slot != OriginSlot::OTHER
@@ -306,6 +355,15 @@ impl<K: Clone + Eq + std::hash::Hash + Ord, C: Default> Named<K, C> {
         })
     }
 
+    fn claim(&mut self, name: &K, count: impl Fn(u16, &C)) -> u16 {
+        let before = &mut self.before;
+        self.slots.claim(name, |slot| {
+            let sum = C::default();
+            count(slot, &sum);
+            before.insert(slot, sum);
+        })
+    }
+
     fn views(&self, other: K, fill: impl Fn(u16, &C, Option<&C>)) -> Vec<(K, u16, C)> {
         let names = self.slots.names().into_iter().chain([(other, 0)]);
         names
@@ -363,6 +421,21 @@ fn warn_if_many(what: &str, number: usize, limit: usize) {
         );
     } else if number > limit / 5 * 4 {
         tracing::warn!(what, number, limit, "nearly as many as metrics count one by one");
+    }
+}
+
+/// The same, once, when the number passes either mark.
+fn warn_when_many(what: &str, before: usize, number: usize, limit: usize) {
+    let mark = limit / 5 * 4 + 1;
+    if before < mark && number >= mark {
+        tracing::warn!(what, number, limit, "nearly as many as metrics count one by one");
+    } else if before < number && number == limit {
+        tracing::warn!(
+            what,
+            number,
+            limit,
+            "as many as metrics count one by one; more are counted as _other"
+        );
     }
 }
 

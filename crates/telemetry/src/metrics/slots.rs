@@ -31,6 +31,8 @@ impl OriginSlot {
 #[derive(Debug)]
 pub(crate) struct Slots<K> {
     by_name: HashMap<K, u16>,
+    /// How many hold a slot claimed by [`Slots::claim`], by slot.
+    holders: HashMap<u16, u32>,
     /// Slots never used, the next one last.
     fresh: Vec<u16>,
     /// Slots whose names are gone, the one longest gone first: requests that still hold it have had time to end.
@@ -40,7 +42,12 @@ pub(crate) struct Slots<K> {
 impl<K: Clone + Eq + Hash> Slots<K> {
     pub(crate) fn new(limit: usize) -> Self {
         let last = u16::try_from(limit).unwrap_or(u16::MAX);
-        Slots { by_name: HashMap::new(), fresh: (1..=last).rev().collect(), retired: VecDeque::new() }
+        Slots {
+            by_name: HashMap::new(),
+            holders: HashMap::new(),
+            fresh: (1..=last).rev().collect(),
+            retired: VecDeque::new(),
+        }
     }
 
     /// Gives each name of a new configuration its slot. Calls `reused` for a slot that had another name before.
@@ -67,6 +74,37 @@ impl<K: Clone + Eq + Hash> Slots<K> {
                 slot.unwrap_or(0)
             })
             .collect()
+    }
+
+    /// Gives one name its slot, or 0 when none is left. Each claim that got a slot is to be [released](Slots::release) once.
+    pub(crate) fn claim(&mut self, name: &K, mut reused: impl FnMut(u16)) -> u16 {
+        let slot = match self.by_name.get(name) {
+            Some(slot) => *slot,
+            None => {
+                let slot = self.fresh.pop().or_else(|| self.retired.pop_front().inspect(|s| reused(*s)));
+                let Some(slot) = slot else { return 0 };
+                self.by_name.insert(name.clone(), slot);
+                slot
+            }
+        };
+        *self.holders.entry(slot).or_default() += 1;
+        slot
+    }
+
+    /// Gives a claimed slot back. It is retired when nobody holds it any more.
+    pub(crate) fn release(&mut self, name: &K, slot: u16) {
+        let Some(holders) = self.holders.get_mut(&slot) else { return };
+        *holders = holders.saturating_sub(1);
+        if *holders == 0 {
+            self.holders.remove(&slot);
+            self.by_name.remove(name);
+            self.retired.push_back(slot);
+        }
+    }
+
+    /// Names that have a slot of their own.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// Names with their slots, in the order of names.
@@ -104,6 +142,19 @@ mod tests {
         assert_eq!(assign(&mut slots, &["b"]), (vec![2], vec![]), "fresh before retired");
         assert_eq!(assign(&mut slots, &["b", "c"]), (vec![2, 1], vec![1]));
         assert_eq!(slots.names(), [("b", 2), ("c", 1)]);
+    }
+
+    #[test]
+    fn a_claimed_slot_is_free_again_when_the_last_holder_has_released_it() {
+        let mut slots = Slots::new(1);
+        let claim = |slots: &mut Slots<&'static str>, name| slots.claim(&name, |_| ());
+        assert_eq!((claim(&mut slots, "a"), claim(&mut slots, "a"), claim(&mut slots, "b")), (1, 1, 0));
+        slots.release(&"b", 0);
+        slots.release(&"a", 1);
+        assert_eq!(claim(&mut slots, "b"), 0, "the second holder has it still");
+        slots.release(&"a", 1);
+        let mut reused = Vec::new();
+        assert_eq!((slots.claim(&"b", |s| reused.push(s)), reused, slots.len()), (1, vec![1], 1));
     }
 
     #[test]
