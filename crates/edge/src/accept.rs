@@ -111,7 +111,7 @@ async fn connection(w: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool, 
     let acceptor = w.process.acceptor.load_full();
     let started = Instant::now();
     let speaks_h2 = |host: Option<&str>| {
-        let zone = host.and_then(|h| live.find(h.as_bytes())).and_then(|z| live.zones.get(z));
+        let zone = host.and_then(|h| live.find(h.as_bytes())).and_then(|z| live.zone(z));
         zone.is_none_or(|z| z.doc.http2)
     };
     let timer = w.timers.timer();

@@ -191,7 +191,7 @@ impl Order {
         let named = match &self.zone {
             Some(_) if every_zone && self.purge_everything => None,
             Some(name) => {
-                Some(live.zones.iter().find(|z| z.doc.name == *name).ok_or("there is no such zone")?)
+                Some(live.named(name).ok_or("there is no such zone")?)
             }
             None => None,
         };
@@ -212,7 +212,7 @@ impl Order {
         let zone_of = |host: &str| -> Result<String, String> {
             let zone = match named {
                 Some(zone) => Some(zone),
-                None => live.find(host.as_bytes()).and_then(|z| live.zones.get(z)),
+                None => live.find(host.as_bytes()).and_then(|z| live.zone(z)),
             };
             zone.map(|z| z.doc.name.clone()).ok_or_else(|| format!("no zone serves {host}"))
         };
@@ -239,9 +239,9 @@ impl Order {
         if !self.tags.is_empty() && named.is_none() && live.zones.len() != 1 {
             return Err("tags belong to a zone: name it".into());
         }
-        let tagged = named.or_else(|| live.zones.first());
+        let tagged = named.or_else(|| live.only());
         for (zone, host, target) in &urls {
-            if let Some(zone) = live.zones.iter().find(|z| z.doc.name == *zone) {
+            if let Some(zone) = live.named(zone) {
                 crate::cached::purge_url(store, zone, host.as_bytes(), target.as_bytes());
             }
         }

@@ -241,7 +241,7 @@ async fn serve<B: RequestBody, S: Sink>(
     }
     let index = live.find(request.host()).ok_or_else(|| unknown_host(request.host()))?;
     facts.zone = Some(index);
-    let zone = live.zones.get(index).ok_or(Fail::Broken)?;
+    let zone = live.zone(index).ok_or(Fail::Broken)?;
     if let Some(sni) = client.tls.as_ref().and_then(|t| t.sni.as_deref())
         && sni.as_bytes() != request.host()
         && !w.process.may_serve_over(live, sni, request.host())

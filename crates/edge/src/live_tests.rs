@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may
 
 use super::*;
+use seawall_balance as balance;
 use seawall_net::resolver;
 use seawall_snapshot::schema::{Kind, ROOT, Table};
 use std::path::Path;
@@ -9,18 +10,13 @@ use std::path::Path;
 fn compile(site: &model::Site) -> (Live, Vec<(String, CompileError)>) {
     thread_local! {
         // The system's authorities are read once.
-        static CONFIGS: parking_lot::Mutex<OriginConfigs> = parking_lot::Mutex::default();
+        static MEANS: Arc<Means> = Arc::new(Means {
+            resolver: resolver::Resolver::system(resolver::Settings::default()),
+            configs: Default::default(),
+            registry: Arc::new(seawall_telemetry::Registry::new("test")),
+        });
     }
-    CONFIGS.with(|configs| {
-        let compiler = Compiler {
-            resolver: &Resolver::system(resolver::Settings::default()),
-            configs,
-            old: None,
-            zone_slot: &|_| ZoneSlot::OTHER,
-            origin_slot: &|_, _, _| OriginSlot::OTHER,
-        };
-        compiler.site(site)
-    })
+    MEANS.with(|means| Compiler { means, old: None }.site(site))
 }
 
 fn site(text: &str) -> model::Site {
@@ -149,6 +145,6 @@ fn ejection_can_be_turned_off_and_the_limit_on_requests_held() {
                 ejection = { consecutive_failures = 0 }, concurrency = { adaptive = false, max = 77 } }] }]";
     let (live, faults) = compile(&site(text));
     assert!(faults.is_empty());
-    let pool = &live.zones[0].pools[0].balance;
+    let pool = &live.only().unwrap().pools[0].balance;
     assert_eq!(pool.snapshot(0).members[0].limit, Some(77));
 }

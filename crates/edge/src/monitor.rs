@@ -31,7 +31,7 @@ pub(crate) async fn run(process: Arc<Process>) {
         interval.tick().await;
         let live = process.live.load_full();
         let now_ms = u64::try_from(process.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        for zone in &live.zones {
+        for zone in live.zones.monitored().filter_map(|(_, entry)| entry.compiled()) {
             for (p, pool) in zone.pools.iter().enumerate() {
                 if pool.balance.next_probe_ms().is_none_or(|due| due > now_ms) {
                     continue;

@@ -1,15 +1,13 @@
 //! What the workers of a process share.
 
-use crate::live::Live;
+use crate::live::{Live, Means, Retired};
 use crate::recorder::Recorder;
 use crate::seats::Seats;
 use arc_swap::ArcSwap;
 use seawall_balance::Change;
 use seawall_cachestore::Store;
 use seawall_httpcache::KeyMaker;
-use seawall_net::resolver::Resolver;
 use seawall_net::tls::certs::CertStore;
-use seawall_net::tls::client::OriginConfigs;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
 use seawall_telemetry::Registry;
@@ -36,8 +34,10 @@ pub(crate) struct Process {
     pub certs: Arc<CertStore>,
     pub tickets: Arc<TicketKeys>,
     pub acceptor: ArcSwap<Acceptor>,
-    pub resolver: Resolver,
-    pub configs: parking_lot::Mutex<OriginConfigs>,
+    /// What zones are compiled with.
+    pub means: Arc<Means>,
+    /// Configurations that were in force before.
+    pub retired: Retired,
     pub data_dir: PathBuf,
     pub registry: Arc<Registry>,
     /// The threads that serve.
@@ -50,7 +50,8 @@ impl Process {
     /// Puts a new configuration in force.
     pub(crate) fn adopt(&self, live: Live) {
         let generation = live.generation;
-        self.live.store(Arc::new(live));
+        live.settle();
+        self.retired.push(self.live.swap(Arc::new(live)));
         self.generation.store(generation, Ordering::Release);
     }
 
@@ -78,7 +79,7 @@ impl Process {
 
     /// Whether it serves: a configuration is in force and it is not draining.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Acquire) && !self.live.load().zones.is_empty()
+        !self.draining.load(Ordering::Acquire) && self.live.load().zones.len() > 0
     }
 
     /// Whether a request for `host` may come over a connection made for `sni`: within one zone, or where the

@@ -19,7 +19,7 @@ pub(crate) fn write(
 ) {
     let now_ns = w.now_ns();
     let request = &scratch.request;
-    let zone = facts.zone.and_then(|z| live.zones.get(z));
+    let zone = facts.zone.and_then(|z| live.zone(z));
     let field = |name| request.fields.get(name).unwrap_or(b"");
     let since = |ns: u64| ns.saturating_sub(facts.begun_ns) / 1000;
     let record = telemetry::Record {
@@ -71,7 +71,7 @@ pub(crate) fn write(
 }
 
 fn origin<'a>(live: &'a Live, facts: &Facts, o: &OriginFacts, authority: &'a [u8]) -> telemetry::Origin<'a> {
-    let zone = facts.zone.and_then(|z| live.zones.get(z));
+    let zone = facts.zone.and_then(|z| live.zone(z));
     let pool = zone.and_then(|z| z.pools.get(o.pool));
     let origin = pool.and_then(|p| p.origins.get(o.member));
     telemetry::Origin {

@@ -1,6 +1,6 @@
 //! Starting, reloading and draining an edge.
 
-use crate::live::Compiler;
+use crate::live::{Compiler, Means, Retired, retired};
 use crate::process::Process;
 use crate::recorder::Recorder;
 use crate::seats::Seats;
@@ -16,9 +16,8 @@ use seawall_net::tls::dev;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
 use seawall_telemetry::access::{LogWriter, Output, Redaction};
-use seawall_telemetry::metrics::{Certificate, OriginName};
-use seawall_telemetry::{Layout, OriginSlot, Registry, ZoneSlot};
-use std::collections::HashMap;
+use seawall_telemetry::metrics::Certificate;
+use seawall_telemetry::{Layout, Registry};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -112,8 +111,9 @@ impl Edge {
             runtime.block_on(async move {
                 let monitors = monitor::run(house.clone());
                 let chores = chores(house.clone());
-                let pages = admin::run(house, metrics, admin);
-                tokio::join!(monitors, chores, pages);
+                let pages = admin::run(house.clone(), metrics, admin);
+                let retired = retired::run(house.clone());
+                tokio::join!(monitors, chores, pages, retired);
             });
         })
         .map_err(StartError::Thread)?;
@@ -130,10 +130,10 @@ impl Edge {
         let live = self.process.live.load_full();
         for name in problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_deref()) {
             if site.zones.iter().all(|z| z.name != name)
-                && let Some(kept) = live.zones.iter().find(|z| z.doc.name == name)
+                && let Some(kept) = live.zones.named(name).and_then(|slot| live.zones.get(slot))
             {
                 tracing::error!(zone = name, "a zone has errors; its last version serves on");
-                site.zones.push(kept.doc.clone());
+                site.zones.push((*kept.doc()).clone());
             }
         }
         let settings = &site.edge.log;
@@ -258,18 +258,9 @@ impl Process {
             ttl_ms: crate::live::milliseconds(site.edge.resolver.ttl),
             stale_ms: crate::live::milliseconds(site.edge.resolver.stale),
         });
-        let configs = parking_lot::Mutex::default();
+        let means = Arc::new(Means { resolver, configs: Default::default(), registry: registry.clone() });
         let empty = model::Site { zones: Vec::new(), ..site.clone() };
-        let zone_slot = |_: &str| ZoneSlot::OTHER;
-        let origin_slot = |_: &str, _: &str, _: &str| OriginSlot::OTHER;
-        let compiler = Compiler {
-            resolver: &resolver,
-            configs: &configs,
-            old: None,
-            zone_slot: &zone_slot,
-            origin_slot: &origin_slot,
-        };
-        let (live, _) = compiler.site(&empty);
+        let (live, _) = Compiler { means: &means, old: None }.site(&empty);
         let process = Process {
             generation: AtomicU64::new(live.generation),
             live: ArcSwap::from_pointee(live),
@@ -282,8 +273,8 @@ impl Process {
             certs,
             tickets,
             acceptor: ArcSwap::from_pointee(acceptor),
-            resolver,
-            configs,
+            means,
+            retired: Retired::default(),
             registry,
             data_dir: site.data_dir.clone(),
             connections_max: site.edge.limits.connections as usize,
@@ -312,25 +303,8 @@ impl Process {
         {
             self.acceptor.store(Arc::new(acceptor));
         }
-        let zones = self.registry.assign_zones(site.zones.iter().map(|z| z.name.as_str()));
-        let zones: HashMap<&str, ZoneSlot> = site.zones.iter().map(|z| z.name.as_str()).zip(zones).collect();
-        let names: Vec<OriginName> = site.zones.iter().flat_map(origin_names).collect();
-        let origins = self.registry.assign_origins(&names);
-        let origins: HashMap<OriginName, OriginSlot> = names.into_iter().zip(origins).collect();
-        let zone_slot = |name: &str| zones.get(name).copied().unwrap_or(ZoneSlot::OTHER);
-        let origin_slot = |zone: &str, pool: &str, origin: &str| {
-            let name = OriginName { zone: zone.into(), pool: pool.into(), origin: origin.into() };
-            origins.get(&name).copied().unwrap_or(OriginSlot::OTHER)
-        };
         let old = self.live.load_full();
-        let compiler = Compiler {
-            resolver: &self.resolver,
-            configs: &self.configs,
-            old: Some(&old),
-            zone_slot: &zone_slot,
-            origin_slot: &origin_slot,
-        };
-        let (mut live, faults) = compiler.site(site);
+        let (mut live, faults) = Compiler { means: &self.means, old: Some(&old) }.site(site);
         for (zone, fault) in &faults {
             tracing::error!(zone, %fault, "a zone could not be compiled; its last version serves on, if there is one");
         }
@@ -402,16 +376,6 @@ async fn chores(process: Arc<Process>) {
         });
         let _ = done.await;
     }
-}
-
-fn origin_names(zone: &model::Zone) -> impl Iterator<Item = OriginName> {
-    zone.pools.iter().flat_map(move |pool| {
-        pool.origins.iter().map(move |origin| OriginName {
-            zone: zone.name.clone(),
-            pool: pool.name.clone(),
-            origin: origin.name.clone(),
-        })
-    })
 }
 
 /// What the access log looks like; none if it is off.

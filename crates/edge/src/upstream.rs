@@ -1,6 +1,6 @@
 //! Connections to origins: a worker's own, kept for the next request.
 
-use crate::live::{Origin, milliseconds};
+use crate::live::{Origin, OriginId, milliseconds};
 use crate::worker::Worker;
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
@@ -204,13 +204,13 @@ struct Shared {
 /// A worker's connections to all origins.
 #[derive(Default)]
 pub(crate) struct Upstreams {
-    idle: RefCell<HashMap<u32, Vec<Idle>, rapidhash::fast::RandomState>>,
-    h2: RefCell<HashMap<u32, Vec<Shared>, rapidhash::fast::RandomState>>,
+    idle: RefCell<HashMap<OriginId, Vec<Idle>, rapidhash::fast::RandomState>>,
+    h2: RefCell<HashMap<OriginId, Vec<Shared>, rapidhash::fast::RandomState>>,
 }
 
 impl Upstreams {
     /// An idle connection that looks alive, the one used last.
-    fn take(&self, id: u32) -> Option<Box<H1Origin>> {
+    fn take(&self, id: OriginId) -> Option<Box<H1Origin>> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&id)?;
         while let Some(Idle { mut origin, .. }) = list.pop() {
@@ -299,7 +299,7 @@ impl Upstreams {
     }
 
     /// A shared connection with room for a stream; the one with the fewest if all that there may be are full.
-    fn take_h2(&self, id: u32, until_ms: u64) -> Option<Connection> {
+    fn take_h2(&self, id: OriginId, until_ms: u64) -> Option<Connection> {
         let mut h2 = self.h2.borrow_mut();
         let list = h2.get_mut(&id)?;
         list.retain(|s| s.alive.get());
@@ -315,7 +315,7 @@ impl Upstreams {
 
     async fn start_h2(
         &self,
-        id: u32,
+        id: OriginId,
         io: Io,
         peer: SocketAddr,
         counted: Counted,

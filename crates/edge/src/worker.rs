@@ -184,6 +184,8 @@ impl Worker {
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
         self.process.beat(self.seat);
+        // Without requests too: what was in force before cannot be freed while a worker holds it.
+        self.live();
         // Pools are shared by the workers, so one of them tells how they stand.
         if self.id == 0 && self.timers.now_ms() >= self.gauged_ms.get() + GAUGES_MS {
             self.gauged_ms.set(self.timers.now_ms());
@@ -191,9 +193,11 @@ impl Worker {
         }
     }
 
+    /// Of those pools that are counted one by one, and in use.
     fn gauge_pools(&self) {
         let now_ms = self.pool_ms();
-        for zone in &self.live().zones {
+        let live = self.live();
+        for zone in live.zones.counted().filter_map(|(_, entry)| entry.compiled()) {
             for pool in &zone.pools {
                 if pool.origins.iter().all(|o| o.slot == OriginSlot::OTHER) {
                     continue;

@@ -1,0 +1,225 @@
+//! A zone in the table: its document, and the zone compiled from it once it is used.
+
+use super::compile::{self, CompileError, Means};
+use super::zone::Zone;
+use crate::hosts::Host;
+use parking_lot::Mutex;
+use seawall_balance as balance;
+use seawall_model as model;
+use seawall_telemetry::metrics::OriginName;
+use seawall_telemetry::{OriginSlot, Registry, ZoneSlot};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// One version of a zone. It stays the same object for as long as its document does, in whatever tables.
+pub(crate) struct Entry {
+    /// Tells the pools of this version from those of others.
+    id: u64,
+    doc: Arc<model::Zone>,
+    hosts: Arc<[Host]>,
+    /// Names of lists that its rules look into.
+    lists: Box<[Box<str>]>,
+    home: Arc<Home>,
+    origins: Box<[OriginClaim]>,
+    monitored: bool,
+    /// Whether it has ever been the version in force; until then it is a candidate.
+    settled: AtomicBool,
+    /// Compiled when first used, or from the start; nothing if that failed.
+    zone: OnceLock<Option<Arc<Zone>>>,
+}
+
+/// What all versions of a zone have in common: where it is counted, and the state of its pools.
+pub(crate) struct Home {
+    claim: Option<ZoneClaim>,
+    pools: Mutex<Vec<Housed>>,
+}
+
+/// A pool of some version, for as long as anyone uses it.
+struct Housed {
+    entry: u64,
+    name: Box<str>,
+    pool: Weak<balance::Pool>,
+}
+
+/// A slot in the metrics, given back when the last version of the zone is gone.
+struct ZoneClaim {
+    registry: Arc<Registry>,
+    name: Box<str>,
+    slot: ZoneSlot,
+}
+
+/// The same for an origin.
+struct OriginClaim {
+    registry: Arc<Registry>,
+    name: OriginName,
+    slot: OriginSlot,
+}
+
+static ENTRY: AtomicU64 = AtomicU64::new(1);
+
+impl Entry {
+    /// A version of the zone that `past` is the version before of.
+    pub(super) fn new(means: &Means, doc: Arc<model::Zone>, past: Option<&Entry>) -> Entry {
+        let hosts: Vec<Host> = doc.hosts.iter().map(Host::from).collect();
+        let hosts = match past {
+            Some(past) if *past.hosts == *hosts => past.hosts.clone(),
+            _ => hosts.into(),
+        };
+        let home = match past {
+            Some(past) => past.home.clone(),
+            None => Arc::new(Home::new(means, &doc.name)),
+        };
+        Entry {
+            id: ENTRY.fetch_add(1, Ordering::Relaxed),
+            hosts,
+            lists: Box::default(),
+            origins: claims(means, &doc),
+            home,
+            monitored: doc.pools.iter().any(|p| p.monitor.is_some()),
+            settled: AtomicBool::new(false),
+            zone: OnceLock::new(),
+            doc,
+        }
+    }
+
+    /// Name of the zone.
+    pub(crate) fn name(&self) -> &str {
+        &self.doc.name
+    }
+
+    /// Its document.
+    pub(crate) fn doc(&self) -> Arc<model::Zone> {
+        self.doc.clone()
+    }
+
+    /// Whether it was made from this document.
+    pub(super) fn is_of(&self, doc: &model::Zone) -> bool {
+        *self.doc == *doc
+    }
+
+    pub(super) fn hosts(&self) -> &Arc<[Host]> {
+        &self.hosts
+    }
+
+    pub(super) fn lists(&self) -> &[Box<str>] {
+        &self.lists
+    }
+
+    pub(super) fn is_monitored(&self) -> bool {
+        self.monitored
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// The zone, compiled now if it never was. Nothing only where that fails although it did not when the configuration
+    /// was loaded.
+    #[inline]
+    pub(crate) fn zone(&self, means: &Means) -> Option<&Arc<Zone>> {
+        match self.zone.get() {
+            Some(zone) => zone.as_ref(),
+            None => self.first_use(means),
+        }
+    }
+
+    /// The zone, if it is compiled.
+    pub(crate) fn compiled(&self) -> Option<&Arc<Zone>> {
+        self.zone.get()?.as_ref()
+    }
+
+    #[cold]
+    fn first_use(&self, means: &Means) -> Option<&Arc<Zone>> {
+        let compile = || match self.compile(means, (*self.doc).clone()) {
+            Ok(zone) => Some(Arc::new(zone)),
+            Err(fault) => {
+                tracing::error!(zone = self.name(), %fault, "a zone could be compiled when it was loaded and cannot be now");
+                None
+            }
+        };
+        self.zone.get_or_init(compile).as_ref()
+    }
+
+    /// Tries whether it can be compiled, and keeps the result where it is worth it.
+    pub(super) fn check(&self, means: &Means, keep: bool) -> Result<(), CompileError> {
+        let zone = self.compile(means, (*self.doc).clone())?;
+        if keep || self.monitored {
+            // Nobody else knows this entry yet.
+            let _ = self.zone.set(Some(Arc::new(zone)));
+        }
+        Ok(())
+    }
+
+    fn compile(&self, means: &Means, doc: model::Zone) -> Result<Zone, CompileError> {
+        let slots = |pool: &str, origin: &str| {
+            let is = |c: &&OriginClaim| c.name.pool == pool && c.name.origin == origin;
+            self.origins.iter().find(is).map_or(OriginSlot::OTHER, |c| c.slot)
+        };
+        let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            compile::zone(means, doc, &self.home, &slots, self.id)
+        }));
+        let zone = compiled.unwrap_or_else(|panic| Err(CompileError::Panic(said(&*panic))))?;
+        Ok(zone)
+    }
+
+    /// Says that this is the version in force now: from here on its settings rule what all versions share.
+    pub(super) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+}
+
+impl Home {
+    fn new(means: &Means, name: &str) -> Home {
+        let slot = means.registry.claim_zone(name);
+        let claim = (slot != ZoneSlot::OTHER)
+            .then(|| ZoneClaim { registry: means.registry.clone(), name: name.into(), slot });
+        Home { claim, pools: Mutex::default() }
+    }
+
+    pub(super) fn slot(&self) -> ZoneSlot {
+        self.claim.as_ref().map_or(ZoneSlot::OTHER, |claim| claim.slot)
+    }
+
+    /// Gives a new pool what its namesake knows, and makes it known itself.
+    pub(super) fn take_in(&self, entry: u64, name: &str, mut pool: balance::Pool) -> Arc<balance::Pool> {
+        let mut pools = self.pools.lock();
+        pools.retain(|housed| housed.pool.strong_count() > 0);
+        let past = pools.iter().rev().filter(|housed| *housed.name == *name).find_map(|h| h.pool.upgrade());
+        if let Some(past) = past {
+            pool.adopt(&past);
+        }
+        let pool = Arc::new(pool);
+        pools.push(Housed { entry, name: name.into(), pool: Arc::downgrade(&pool) });
+        pool
+    }
+}
+
+impl Drop for ZoneClaim {
+    fn drop(&mut self) {
+        self.registry.release_zone(&self.name, self.slot);
+    }
+}
+
+impl Drop for OriginClaim {
+    fn drop(&mut self) {
+        self.registry.release_origin(&self.name, self.slot);
+    }
+}
+
+fn claims(means: &Means, zone: &model::Zone) -> Box<[OriginClaim]> {
+    let origins = zone.pools.iter().flat_map(|pool| pool.origins.iter().map(move |o| (pool, o)));
+    let claims = origins.filter_map(|(pool, origin)| {
+        let name =
+            OriginName { zone: zone.name.clone(), pool: pool.name.clone(), origin: origin.name.clone() };
+        let slot = means.registry.claim_origin(&name);
+        (slot != OriginSlot::OTHER).then(|| OriginClaim { registry: means.registry.clone(), name, slot })
+    });
+    claims.collect()
+}
+
+/// What a panic said.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+}
