@@ -17,7 +17,7 @@ mod writer;
 pub use fields::{FIELDS, Field, Layout, LayoutError, Timestamps};
 pub use file::{MAX_KEEP, Output};
 pub use log::{AccessLog, HANDOVER_BYTES, TICK_MS};
-pub use record::{EdgeError, Origin, Record, Tls};
+pub use record::{EdgeError, Origin, Record, Security, Tls};
 pub use redact::Redaction;
 pub use text::MAX_TEXT_BYTES;
 pub use writer::{LogCounts, LogWriter, QUEUE_BATCHES};

@@ -1,4 +1,4 @@
-//! `docs/access-log.md` and `docs/metrics.md`, written from the tables. `tests/docs_current.rs` keeps them so:
+//! `docs/access-log.md`, `docs/metrics.md` and `docs/timeline.md`, written from the tables. `tests/docs_current.rs` keeps them so:
 //! `UPDATE_DOCS=1 cargo nextest run -p seawall-telemetry docs` writes them anew.
 
 use std::fmt::Write as _;
@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use crate::access::redact::{DEFAULT_NAMES, REPLACEMENT};
 use crate::access::{FIELDS, HANDOVER_BYTES, MAX_KEEP, MAX_TEXT_BYTES, QUEUE_BATCHES, TICK_MS};
 use crate::metrics::{BUCKETS, MAX_CERTIFICATES, MAX_ORIGINS, MAX_ZONES, METRICS, bucket_bound_us};
+use crate::timeline::{
+    FILE, FLOOD_BURST, FLOOD_REFILL_MS, KINDS, LINE_MAX, QUEUE_EVENTS, RING_EVENTS, ROTATE_BYTES, Source,
+};
 
 /// The text of `docs/access-log.md`.
 #[must_use]
@@ -16,8 +19,8 @@ pub fn access_log() -> String {
          UPDATE_DOCS=1 cargo nextest run -p seawall-telemetry docs -->\n\n\
          One line for each request, when its response has ended. `[edge.log]` chooses the form:\n\n\
          - `access = \"json\"`: one JSON object a line, with the field names of Cloudflare's Logpush dataset \
-         `http_requests`, so that what reads those logs reads these. Fields whose names begin with `Seawall` are \
-         ours.\n\
+         `http_requests`, so that what reads those logs reads these. `SnapshotNumber`, `Cohort`, `ModuleFaults` and \
+         fields whose names begin with `Seawall` are ours.\n\
          - `access = \"combined\"`: the combined format of Apache httpd and nginx.\n\
          - `access = \"off\"`: none.\n\n\
          A field whose value is not known is left out: missing is absent, never zero. Bytes that are not UTF-8 are \
@@ -95,6 +98,53 @@ pub fn metrics() -> String {
         "\nHistograms have buckets up to and including {}, and one for what is longer.",
         bounds.join(", ")
     );
+    out
+}
+
+/// The text of `docs/timeline.md`.
+#[must_use]
+pub fn timeline() -> String {
+    let mut out = String::from(
+        "# Timeline\n\n\
+         <!-- Written from the tables in crates/telemetry; change those and run\n     \
+         UPDATE_DOCS=1 cargo nextest run -p seawall-telemetry docs -->\n\n\
+         Every change, stage, gate, rollback, breaker, restart and quarantine is one event with its time and its cause, \
+         so that \"what changed just before\" can be answered first. `seawall timeline` shows them, `seawall top` shows \
+         the newest beside the errors, and each also appears among the process's own events on standard error.\n\n",
+    );
+    let _ = writeln!(
+        out,
+        "## The file\n\n\
+         `{FILE}` in the data folder holds one JSON object a line. All processes of an installation append to it, each line \
+         in one write of less than {LINE_MAX} bytes. Before it grows past {} MiB it becomes `{FILE}.1`, and that \
+         `{FILE}.2`. With nothing running, `seawall timeline` reads it as well.\n\n\
+         Telling waits for nothing: at most {QUEUE_EVENTS} events queue for the thread that writes, and more are dropped. \
+         While the disk is full the newest {RING_EVENTS} are kept in memory, where `seawall timeline` still finds them. \
+         Kinds marked *traffic* are told {FLOOD_BURST} at once and then one in {} ms; the next one told says how many were \
+         not (`suppressed`). `seawall_timeline_events_total` counts what became of events.\n\n\
+         | Field | Type | Meaning |\n|---|---|---|\n\
+         | `unix_ms` | int | When, milliseconds since 1970. |\n\
+         | `seq` | int | Number of the event in its process, from 1. |\n\
+         | `role` | string | Which process: `edge` or `supervisor`. |\n\
+         | `pid` | int | Its number. |\n\
+         | `kind` | string | What happened; see below. |\n\
+         | `snapshot` | int | Snapshot it is about; absent if about none. |\n\
+         | `zone` | string | Zone it is about; absent if about none. |\n\
+         | `module` | string | Module it is about; absent if about none. |\n\
+         | `unit` | string | Unit it is about, as `zone a.test`; absent if about none. |\n\
+         | `cause` | string | Who or what brought it about: `file`, `operator`, `gate`, a fault. |\n\
+         | `text` | string | What happened, in a sentence. |\n\
+         | `suppressed` | int | Events of this kind before it that were not told; absent if all were. |\n\n\
+         ## Kinds\n\n\
+         | Kind | Level | | Meaning |\n|---|---|---|---|",
+        ROTATE_BYTES / (1024 * 1024),
+        FLOOD_REFILL_MS,
+    );
+    for row in KINDS {
+        let level = row.level.as_str().to_ascii_lowercase();
+        let source = if row.source == Source::Traffic { "traffic" } else { "" };
+        let _ = writeln!(out, "| `{}` | {level} | {source} | {} |", row.name, row.doc);
+    }
     out
 }
 

@@ -20,9 +20,10 @@ pub mod names;
 pub mod otel;
 pub mod timeline;
 
-pub use access::{AccessLog, EdgeError, Layout, LogWriter, Origin, Output, Record, Tls};
+pub use access::{AccessLog, EdgeError, Layout, LogWriter, Origin, Output, Record, Security, Tls};
 pub use metrics::{Metrics, OriginSlot, Registry, Summary, ZoneSlot};
-pub use names::{CacheStatus, ConnectionKind, HttpVersion, TlsVersion};
+pub use names::{CacheStatus, Cohort, ConnectionKind, HttpVersion, TlsVersion};
+pub use timeline::Timeline;
 
 /// `tracing`, for [`occasionally!`] in crates that use it.
 #[doc(hidden)]

@@ -20,5 +20,5 @@ pub use cell::{
 pub use cells::{Cells, ERROR_CODES, Metrics, OriginCells, ZoneCells};
 pub use registry::{CONTENT_TYPE, Certificate, MAX_CERTIFICATES, OriginName, Registry, Shared};
 pub use slots::{MAX_ORIGINS, MAX_ZONES, OriginSlot, ZoneSlot};
-pub use summary::{Latency, OriginSummary, Summary, ZoneSummary};
+pub use summary::{Latency, ModuleSummary, OriginSummary, Summary, ZoneSummary};
 pub use table::{Kind, METRICS, Metric};

@@ -209,6 +209,99 @@ names! {
     }
 }
 
+names! {
+    /// A guarded stage (`seawall_model::Module`, in the same order; a test of the program compares the two).
+    Module {
+        /// Redirects to HTTPS and the like.
+        Redirect = "redirect",
+        /// Lists of banned addresses.
+        Bans = "bans",
+        /// The bot score.
+        Bot = "bot",
+        /// Firewall rules.
+        Firewall = "firewall",
+        /// Edits of request headers.
+        RequestHeaders = "request_headers",
+        /// Edits of response headers.
+        ResponseHeaders = "response_headers",
+    }
+}
+
+names! {
+    /// How a module failed.
+    ModuleFault {
+        /// It panicked.
+        Panic = "panic",
+        /// It returned an error.
+        Error = "error",
+        /// It took longer than its time budget.
+        Time = "time",
+        /// It asked for more memory than its budget.
+        Memory = "memory",
+    }
+}
+
+names! {
+    /// What a security module did to a request, in the words of Logpush's `SecurityAction`.
+    SecurityAction {
+        /// Answered with an error page.
+        Block = "block",
+        /// Asked the client to prove itself.
+        Challenge = "challenge",
+        /// Written down only.
+        Log = "log",
+        /// Later rules or modules were skipped.
+        Skip = "skip",
+    }
+}
+
+names! {
+    /// Bot scores by tens: a band for each.
+    ScoreBand {
+        /// 1 to 9: surely a program.
+        S1 = "1-9",
+        /// 10 to 19.
+        S10 = "10-19",
+        /// 20 to 29.
+        S20 = "20-29",
+        /// 30 to 39.
+        S30 = "30-39",
+        /// 40 to 49.
+        S40 = "40-49",
+        /// 50 to 59.
+        S50 = "50-59",
+        /// 60 to 69.
+        S60 = "60-69",
+        /// 70 to 79.
+        S70 = "70-79",
+        /// 80 to 89.
+        S80 = "80-89",
+        /// 90 to 99: surely a person.
+        S90 = "90-99",
+    }
+}
+
+impl ScoreBand {
+    /// The band of a score. None for what is no score (0, or above 99): it is not counted as one.
+    #[must_use]
+    pub fn of(score: u8) -> Option<ScoreBand> {
+        if score == 0 {
+            return None;
+        }
+        Self::ALL.get(usize::from(score / 10)).copied()
+    }
+}
+
+names! {
+    /// Which configuration ran a request while two are compared.
+    Cohort {
+        /// The one that serves.
+        Current = "current",
+        /// The one on its way.
+        Candidate = "candidate",
+    }
+}
+
 /// OpenSSL-style name of a TLS cipher suite by its IANA number, as Logpush writes it; `"unknown"` for any other.
 ///
 /// Only the suites rustls with aws-lc-rs offers are listed.
@@ -238,5 +331,16 @@ mod tests {
             assert_eq!(status.index(), position);
         }
         assert_eq!(ConnectionKind::COUNT, ConnectionKind::ALL.len());
+    }
+
+    #[test]
+    fn every_score_has_the_band_that_names_it_and_nothing_else_has_one() {
+        for score in 1..=99u8 {
+            let (low, high) = ScoreBand::of(score).unwrap().name().split_once('-').unwrap();
+            assert!((low.parse().unwrap()..=high.parse().unwrap()).contains(&score), "{score}");
+        }
+        for odd in [0, 100, 255] {
+            assert_eq!(ScoreBand::of(odd), None);
+        }
     }
 }

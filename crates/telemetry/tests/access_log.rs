@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use seawall_telemetry::access::{FIELDS, LayoutError, Redaction, Timestamps};
+use seawall_telemetry::access::{FIELDS, LayoutError, Redaction, Security, Timestamps};
+use seawall_telemetry::names::{Cohort, Module, ModuleFault, SecurityAction};
 use seawall_telemetry::{
     AccessLog, CacheStatus, EdgeError, HttpVersion, Layout, LogWriter, Origin, Output, Record, Tls,
     TlsVersion,
@@ -88,6 +89,19 @@ fn full<'a>() -> Record<'a> {
     }
 }
 
+/// The same in the days of a canary, with a module that failed and a rule that matched.
+fn guarded<'a>() -> Record<'a> {
+    Record {
+        bot_score: Some(30),
+        security: Some(Security { action: SecurityAction::Block, rule: "bad \"agents\"" }),
+        snapshot: Some(12),
+        cohort: Some(Cohort::Candidate),
+        module_faults: &[(Module::Firewall, ModuleFault::Time), (Module::Bot, ModuleFault::Panic)],
+        stands_for: 7,
+        ..full()
+    }
+}
+
 #[test]
 fn a_record_has_the_names_and_values_logpush_readers_expect() {
     let line = written(Layout::json(Redaction::default()), &[full()]);
@@ -137,10 +151,9 @@ fn every_field_has_the_type_the_table_says() {
     let names: Vec<&str> = FIELDS.iter().map(|f| f.name).collect();
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "a name is used twice");
     let record = Record {
-        bot_score: Some(30),
         cache: CacheStatus::Hit,
         origin: Some(Origin { resolve_us: Some(1), tls_us: Some(1), ..full().origin.unwrap() }),
-        ..full()
+        ..guarded()
     };
     let layout = Layout::json_with(names.iter().copied(), Redaction::default()).unwrap();
     let line = written(layout, &[record]);
@@ -161,13 +174,61 @@ fn every_field_has_the_type_the_table_says() {
 fn what_is_not_known_is_absent() {
     let line = written(Layout::json(Redaction::default()), &[Record::default()]);
     let value: Value = serde_json::from_str(&line).unwrap();
-    for name in
-        ["BotScore", "ZoneName", "ClientCountry", "OriginIP", "OriginResponseDurationMs", "SeawallErrorCode"]
-    {
+    for name in [
+        "BotScore",
+        "ZoneName",
+        "ClientCountry",
+        "OriginIP",
+        "OriginResponseDurationMs",
+        "SecurityAction",
+        "SecurityRuleID",
+        "SnapshotNumber",
+        "Cohort",
+        "ModuleFaults",
+        "SeawallStandsFor",
+        "SeawallErrorCode",
+    ] {
         assert!(value.get(name).is_none(), "{name}");
     }
     assert_eq!(value["ClientSSLProtocol"], "none");
     assert_eq!(value["OriginResponseStatus"], 0, "Logpush's sign of no request to an origin");
+}
+
+#[test]
+fn a_line_says_which_snapshot_ran_the_request_and_what_its_modules_did() {
+    let names = [
+        "SnapshotNumber",
+        "Cohort",
+        "SecurityAction",
+        "SecurityRuleID",
+        "ModuleFaults",
+        "BotScore",
+        "SeawallStandsFor",
+    ];
+    let layout = Layout::json_with(names, Redaction::default()).unwrap();
+    assert_eq!(
+        written(layout, &[guarded()]),
+        "{\"SnapshotNumber\":12,\"Cohort\":\"candidate\",\"SecurityAction\":\"block\",\"SecurityRuleID\":\"bad \\\"agents\\\"\",\
+         \"ModuleFaults\":\"firewall:time,bot:panic\",\"BotScore\":30,\"SeawallStandsFor\":7}\n"
+    );
+}
+
+#[test]
+fn what_the_edge_itself_failed_is_known_from_what_others_did() {
+    let error = Some(EdgeError { code: 502, detail: "" });
+    for (record, ours) in [
+        (Record::default(), false),
+        (Record { status: 200, ..Record::default() }, false),
+        (Record { status: 503, ..Record::default() }, false), // the origin's
+        (Record { status: 503, error, ..Record::default() }, true),
+        (Record { status: 404, error, ..Record::default() }, false), // the client's
+        (
+            Record { status: 200, module_faults: &[(Module::Bot, ModuleFault::Panic)], ..Record::default() },
+            true,
+        ),
+    ] {
+        assert_eq!(record.is_our_failure(), ours, "{record:?}");
+    }
 }
 
 #[test]

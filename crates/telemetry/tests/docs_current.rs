@@ -34,3 +34,8 @@ fn the_docs_of_the_access_log_are_current() {
 fn the_docs_of_the_metrics_are_current() {
     check("metrics.md", &docs::metrics());
 }
+
+#[test]
+fn the_docs_of_the_timeline_are_current() {
+    check("timeline.md", &docs::timeline());
+}

@@ -12,10 +12,11 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use seawall_telemetry::metrics::{Certificate, METRICS, OriginName};
-use seawall_telemetry::names::{OriginFault, Refusal};
+use seawall_telemetry::names::{Module, ModuleFault, OriginFault, Refusal, SecurityAction};
+use seawall_telemetry::timeline::{Event, Kind, Timeline};
 use seawall_telemetry::{
-    CacheStatus, ConnectionKind, EdgeError, Origin, OriginSlot, Record, Registry, Summary, TlsVersion,
-    ZoneSlot,
+    CacheStatus, ConnectionKind, EdgeError, Origin, OriginSlot, Record, Registry, Security, Summary,
+    TlsVersion, ZoneSlot,
 };
 
 type Labels = Vec<(String, String)>;
@@ -133,8 +134,19 @@ fn one_record_is_counted_everywhere_it_belongs() {
         cache: CacheStatus::Stale,
         error: Some(EdgeError { code: 502, detail: "" }),
         origin: Some(Origin { slot, bytes: 77, ..Origin::default() }),
+        bot_score: Some(35),
+        security: Some(Security { action: SecurityAction::Log, rule: "r" }),
+        module_faults: &[(Module::Firewall, ModuleFault::Time), (Module::Firewall, ModuleFault::Time)],
         ..Record::default()
     });
+    worker.observe(&Record { bot_score_missing: true, ..Record::default() });
+    worker.module_skipped.inc(Module::Bot);
+    worker.module_closed.inc(Module::Bans);
+    worker.telemetry_ns.add(1_500_000);
+    worker.telemetry_suppressed.add(4);
+    registry.shared().snapshot_running.set(12);
+    registry.shared().canary_percent.set(10);
+    registry.shared().module_breakers_open.set(Module::Bot, 3);
     registry.set_origin_health(slot, false);
     registry.shared().config_version.set(7);
     registry.set_certificates(vec![
@@ -146,7 +158,20 @@ fn one_record_is_counted_everywhere_it_belongs() {
     let samples = parse(&registry.expose());
     let at_origin = [("zone", "a.test"), ("pool", "app"), ("origin", "o1")];
     for (name, labels, expected) in [
-        ("seawall_requests_total", &[("version", "HTTP/1.1")][..], 1.0),
+        ("seawall_requests_total", &[("version", "HTTP/1.1")][..], 2.0),
+        ("seawall_bot_scores_total", &[("band", "30-39")], 1.0),
+        ("seawall_bot_scores_total", &[("band", "1-9")], 0.0),
+        ("seawall_bot_scores_absent_total", &[], 1.0),
+        ("seawall_security_actions_total", &[("action", "log")], 1.0),
+        ("seawall_module_faults_total", &[("module", "firewall"), ("fault", "time")], 2.0),
+        ("seawall_module_faults_total", &[("module", "bot"), ("fault", "panic")], 0.0),
+        ("seawall_module_skipped_total", &[("module", "bot")], 1.0),
+        ("seawall_module_closed_responses_total", &[("module", "bans")], 1.0),
+        ("seawall_module_breakers_open", &[("module", "bot")], 3.0),
+        ("seawall_telemetry_seconds_total", &[], 0.0015),
+        ("seawall_telemetry_suppressed_total", &[], 4.0),
+        ("seawall_snapshot_running", &[], 12.0),
+        ("seawall_canary_percent", &[], 10.0),
         ("seawall_responses_total", &[("status", "502")], 1.0),
         ("seawall_responses_by_class_total", &[("class", "5xx")], 1.0),
         ("seawall_responses_by_class_total", &[("class", "2xx")], 0.0),
@@ -156,7 +181,7 @@ fn one_record_is_counted_everywhere_it_belongs() {
         ("seawall_request_bytes_total", &[], 10.0),
         ("seawall_response_bytes_total", &[], 50.0),
         ("seawall_requests_in_flight", &[], 1.0),
-        ("seawall_request_duration_seconds_count", &[], 1.0),
+        ("seawall_request_duration_seconds_count", &[], 2.0),
         ("seawall_request_duration_seconds_sum", &[], 2.0),
         ("seawall_first_byte_seconds_bucket", &[("le", "0.0001")], 1.0),
         ("seawall_first_byte_seconds_bucket", &[("le", "0.00005")], 0.0),
@@ -189,7 +214,12 @@ fn one_record_is_counted_everywhere_it_belongs() {
     ] {
         assert_eq!(value(&samples, name, labels), Some(expected), "{name} {labels:?}");
     }
-    assert_eq!(value(&samples, "seawall_zone_requests_total", &[("zone", "_other")]), None);
+    let summary = registry.summary();
+    assert_eq!((summary.snapshot_running, summary.snapshot_candidate), (Some(12), None));
+    let modules: Vec<_> =
+        summary.modules.iter().map(|m| (m.name.as_str(), m.faults, m.skipped, m.breakers_open)).collect();
+    assert_eq!(modules, [("bans", 0, 0, 0), ("bot", 0, 1, 3), ("firewall", 2, 0, 0)]);
+    assert_eq!(value(&samples, "seawall_snapshot_candidate", &[]), None, "missing is absent, never zero");
     assert!(value(&samples, "seawall_process_open_fds", &[]).unwrap() > 2.0);
 }
 
@@ -278,4 +308,23 @@ proptest! {
         let samples = parse(&registry.expose());
         prop_assert_eq!(value(&samples, "seawall_zone_requests_total", &[("zone", &name)]), Some(0.0));
     }
+}
+
+#[test]
+fn the_timeline_is_counted_and_its_newest_events_are_in_the_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::new("");
+    let timeline = Timeline::open(folder.path(), "edge");
+    timeline.watch(&registry);
+    for n in 1..=30 {
+        timeline.tell(Event::new(Kind::Stage, "test", "10 %").snapshot(n));
+    }
+    assert!(timeline.flush(std::time::Duration::from_secs(10)));
+    let samples = parse(&registry.expose());
+    let count = |result| value(&samples, "seawall_timeline_events_total", &[("result", result)]);
+    assert_eq!((count("told"), count("dropped"), count("memory")), (Some(30.0), Some(0.0), Some(0.0)));
+    let newest: Vec<u64> = registry.summary().timeline.iter().filter_map(|e| e.snapshot).collect();
+    assert_eq!(newest, (11..=30).collect::<Vec<_>>());
+    let text = serde_json::to_string(&registry.summary()).unwrap();
+    assert_eq!(serde_json::from_str::<Summary>(&text).unwrap().timeline.len(), 20);
 }

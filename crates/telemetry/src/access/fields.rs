@@ -11,7 +11,8 @@ use crate::names::cipher_name;
 /// A field of the JSON access log.
 #[derive(Debug)]
 pub struct Field {
-    /// Name in the record. Those that begin with `Seawall` are ours, the others Logpush's `http_requests`.
+    /// Name in the record. Those that begin with `Seawall` and those of snapshots and modules are ours, the others
+    /// Logpush's `http_requests`.
     pub name: &'static str,
     /// JSON type.
     pub kind: &'static str,
@@ -573,6 +574,80 @@ pub static FIELDS: &[Field] = &[
         write: |v, r| {
             if let Some(score) = r.bot_score {
                 v.int(score);
+            }
+        },
+    },
+    Field {
+        name: "SecurityAction",
+        kind: "string",
+        standard: true,
+        doc: "What a security module did: block, challenge, log or skip; absent if no rule matched.",
+        write: |v, r| {
+            if let Some(security) = &r.security {
+                v.word(security.action.name());
+            }
+        },
+    },
+    Field {
+        name: "SecurityRuleID",
+        kind: "string",
+        standard: true,
+        doc: "Name of the rule or list that said so; absent like the action.",
+        write: |v, r| {
+            if let Some(security) = &r.security {
+                v.text(security.rule.as_bytes());
+            }
+        },
+    },
+    Field {
+        name: "SnapshotNumber",
+        kind: "int",
+        standard: true,
+        doc: "Number of the snapshot (`seawall snapshot list`) that ran the request; absent before there is one.",
+        write: |v, r| {
+            if let Some(number) = r.snapshot {
+                v.int(number);
+            }
+        },
+    },
+    Field {
+        name: "Cohort",
+        kind: "string",
+        standard: true,
+        doc: "`current` or `candidate` while a new snapshot is compared with the one that serves; else absent.",
+        write: |v, r| {
+            if let Some(cohort) = r.cohort {
+                v.word(cohort.name());
+            }
+        },
+    },
+    Field {
+        name: "ModuleFaults",
+        kind: "string",
+        standard: true,
+        doc: "Faults of modules that were contained, as `firewall:time,bot:panic`; absent without any.",
+        write: |v, r| {
+            for (position, (module, fault)) in r.module_faults.iter().enumerate() {
+                if position == 0 {
+                    v.begin_text();
+                } else {
+                    v.out.push(b',');
+                }
+                v.out.extend_from_slice(module.name().as_bytes());
+                v.out.push(b':');
+                v.out.extend_from_slice(fault.name().as_bytes());
+            }
+        },
+    },
+    Field {
+        name: "SeawallStandsFor",
+        kind: "int",
+        standard: true,
+        doc: "How many failing requests this line stands for, when so many failed that not each was written; absent if \
+              it stands for itself.",
+        write: |v, r| {
+            if r.stands_for > 1 {
+                v.int(r.stands_for);
             }
         },
     },

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::metrics::{OriginSlot, ZoneSlot};
-use crate::names::{CacheStatus, HttpVersion, TlsVersion};
+use crate::names::{CacheStatus, Cohort, HttpVersion, Module, ModuleFault, SecurityAction, TlsVersion};
 
 /// What is known of one request when it has ended. Borrowed, so that making one copies nothing.
 ///
@@ -67,6 +67,19 @@ pub struct Record<'a> {
     pub error: Option<EdgeError<'a>>,
     /// Bot score 1–99; absent if it was not computed.
     pub bot_score: Option<u8>,
+    /// A score was asked for and could not be computed.
+    pub bot_score_missing: bool,
+    /// What a security module did; none if no rule matched.
+    pub security: Option<Security<'a>>,
+    /// Number of the snapshot that ran the request; none before there is one.
+    pub snapshot: Option<u64>,
+    /// Which of two configurations ran it, while a candidate is compared with what serves.
+    pub cohort: Option<Cohort>,
+    /// Faults of modules during the request, each contained.
+    pub module_faults: &'a [(Module, ModuleFault)],
+    /// How many failing requests this one stands for in the log, itself included, when the budget of telemetry left
+    /// others out; 1 otherwise.
+    pub stands_for: u32,
     /// Number of the worker.
     pub worker: u16,
 }
@@ -115,6 +128,15 @@ pub struct Origin<'a> {
     pub duration_us: Option<u64>,
 }
 
+/// What a security module did to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Security<'a> {
+    /// What it did.
+    pub action: SecurityAction,
+    /// Name of the rule or list that said so.
+    pub rule: &'a str,
+}
+
 /// An error the edge answered with.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeError<'a> {
@@ -142,6 +164,15 @@ impl Default for Origin<'_> {
             first_byte_us: None,
             duration_us: None,
         }
+    }
+}
+
+impl Record<'_> {
+    /// Whether the edge itself failed the request: an error page of its own with a status from 500, or a fault of a
+    /// module. What is told of these has a budget.
+    #[must_use]
+    pub fn is_our_failure(&self) -> bool {
+        (self.error.is_some() && self.status >= 500) || !self.module_faults.is_empty()
     }
 }
 
@@ -176,6 +207,12 @@ impl Default for Record<'_> {
             attempts: 0,
             error: None,
             bot_score: None,
+            bot_score_missing: false,
+            security: None,
+            snapshot: None,
+            cohort: None,
+            module_faults: &[],
+            stands_for: 1,
             worker: 0,
         }
     }

@@ -139,6 +139,35 @@ impl<N: Name, C, const COUNT: usize> Family<N, C, COUNT> {
     }
 }
 
+impl<A: Name, B: Name, const N: usize, const M: usize> Family<A, Family<B, Counter, M>, N> {
+    /// Counts one of a pair of words.
+    #[inline]
+    pub fn inc_pair(&self, first: A, second: B) {
+        if let Some(family) = self.cells.get(first.index()) {
+            family.inc(second);
+        }
+    }
+
+    /// The count of a word with any second.
+    pub fn total(&self, first: A) -> u64 {
+        self.cells.get(first.index()).map_or(0, |family| family.iter().map(|(_, c)| c.get()).sum())
+    }
+}
+
+impl<N: Name, const COUNT: usize> Family<N, SharedGauge, COUNT> {
+    /// Sets the level.
+    pub fn set(&self, name: N, n: i64) {
+        if let Some(cell) = self.cells.get(name.index()) {
+            cell.set(n);
+        }
+    }
+
+    /// The level.
+    pub fn level(&self, name: N) -> i64 {
+        self.cells.get(name.index()).map_or(0, SharedGauge::get)
+    }
+}
+
 impl<N: Name, const COUNT: usize> Family<N, Counter, COUNT> {
     /// Counts one.
     #[inline]

@@ -7,7 +7,8 @@ use super::cell::{Counter, Family, Gauge, Histogram, Merge};
 use super::slots::{MAX_ORIGINS, MAX_ZONES, OriginSlot, ZoneSlot};
 use crate::access::Record;
 use crate::names::{
-    CacheStatus, ClientTimeout, Coding, ConnectionKind, HttpVersion, OriginFault, Refusal, TlsVersion,
+    CacheStatus, ClientTimeout, Coding, ConnectionKind, HttpVersion, Module, ModuleFault, OriginFault,
+    Refusal, ScoreBand, SecurityAction, TlsVersion,
 };
 
 /// Error codes the edge counts one by one, ascending; any other is counted as `other`.
@@ -92,6 +93,22 @@ cells! {
         compression_out: Counter,
         /// Panics contained.
         panics: Counter,
+        /// Faults of modules, contained.
+        module_faults: Family<Module, Family<ModuleFault, Counter, { ModuleFault::COUNT }>, { Module::COUNT }>,
+        /// Requests that passed by a module whose breaker was open, or which failed open.
+        module_skipped: Family<Module, Counter, { Module::COUNT }>,
+        /// Responses made because a module failed closed.
+        module_closed: Family<Module, Counter, { Module::COUNT }>,
+        /// Requests scored, by band.
+        bot_scores: Family<ScoreBand, Counter, { ScoreBand::COUNT }>,
+        /// Requests whose score could not be computed.
+        bot_scores_absent: Counter,
+        /// Requests by what a security module did.
+        security_actions: Family<SecurityAction, Counter, { SecurityAction::COUNT }>,
+        /// Time spent describing requests, nanoseconds, estimated from samples.
+        telemetry_ns: Counter,
+        /// Failing requests that were counted but not described.
+        telemetry_suppressed: Counter,
         /// By zone.
         zones: Slotted<ZoneCells, { MAX_ZONES + 1 }>,
         /// By origin.
@@ -170,7 +187,8 @@ impl Metrics {
         Metrics { cells, one_thread: PhantomData }
     }
 
-    /// Counts a request that has ended: status, cache, version, bytes (the origin's too), durations, zone and error.
+    /// Counts a request that has ended: status, cache, version, bytes (the origin's too), durations, zone, error, bot
+    /// score, security action and faults of modules.
     /// [`Cells::in_flight`], connections, handshakes and attempts at origins are counted where they happen.
     pub fn observe(&self, record: &Record<'_>) {
         let cells = &**self;
@@ -193,6 +211,16 @@ impl Metrics {
         }
         if let Some(error) = &record.error {
             cells.errors.inc(error.code);
+        }
+        match record.bot_score.and_then(ScoreBand::of) {
+            Some(band) => cells.bot_scores.inc(band),
+            None => cells.bot_scores_absent.add(u64::from(record.bot_score_missing)),
+        }
+        if let Some(security) = &record.security {
+            cells.security_actions.inc(security.action);
+        }
+        for (module, fault) in record.module_faults {
+            cells.module_faults.inc_pair(*module, *fault);
         }
         let zone = cells.zone(record.zone_slot);
         zone.requests.inc();

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::cell::{Merge, SharedCounter, SharedGauge};
+use super::cell::{Family, Merge, SharedCounter, SharedGauge};
 use super::cells::{Cells, Metrics, OriginCells, Padded, ZoneCells};
 use super::process::Process;
 use super::slots::{MAX_ORIGINS, MAX_ZONES, OriginSlot, Slots, ZoneSlot};
@@ -15,6 +15,7 @@ use super::table;
 use super::view::{LogNumbers, OriginView, View};
 use crate::access::LogWriter;
 use crate::events::Events;
+use crate::names::Module;
 use crate::timeline::Timeline;
 
 /// Media type of [`Registry::expose`]: OpenMetrics 1.0 text.
@@ -22,6 +23,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Certificates shown one by one; Prometheus has a series for each.
 pub const MAX_CERTIFICATES: usize = 1000;
+
+/// Events of the timeline in a summary: what a screen has room for.
+const NEWEST_EVENTS: usize = 20;
 
 /// Name of the slot for what is beyond the limits.
 pub(crate) const OTHER: &str = "_other";
@@ -83,6 +87,22 @@ pub struct Shared {
     pub ready: SharedGauge,
     /// 1 while draining.
     pub draining: SharedGauge,
+    /// Number of the snapshot that serves; 0 without one.
+    pub snapshot_running: SharedGauge,
+    /// Number of the snapshot on its way; 0 without one.
+    pub snapshot_candidate: SharedGauge,
+    /// Share of requests that run the candidate, percent.
+    pub canary_percent: SharedGauge,
+    /// Candidates sent back by a gate.
+    pub gate_failures: SharedCounter,
+    /// Changes refused before they served a request.
+    pub snapshots_refused: SharedCounter,
+    /// Snapshots and units put under quarantine.
+    pub snapshots_quarantined: SharedCounter,
+    /// Units that serve an earlier version than the newest configuration holds.
+    pub units_kept: SharedGauge,
+    /// Zones whose breaker of a module is open.
+    pub module_breakers_open: Family<Module, SharedGauge, { Module::COUNT }>,
     /// Spans given to the collector.
     pub spans_exported: SharedCounter,
     /// Spans lost: the queue was full or the collector did not take them.
@@ -311,6 +331,7 @@ impl Registry {
             errors: log.write_errors(),
             rotations: log.rotations(),
         });
+        let timeline = self.timeline.lock().clone();
         View {
             cells,
             workers: workers.len(),
@@ -320,6 +341,8 @@ impl Registry {
             certificates: self.certificates.lock().clone(),
             process: Process::read(),
             log,
+            timeline: timeline.as_ref().map(Timeline::counts),
+            newest_events: timeline.map(|t| t.newest(NEWEST_EVENTS)).unwrap_or_default(),
             events_lost: self.events_lost.lock().as_ref().map(|n| n.load(Relaxed)),
             now_unix_ms: unix_ms(),
             started_unix_ms: self.started_unix_ms,
@@ -391,6 +414,10 @@ impl Shared {
             (&copy.zones_loaded, &self.zones_loaded),
             (&copy.ready, &self.ready),
             (&copy.draining, &self.draining),
+            (&copy.snapshot_running, &self.snapshot_running),
+            (&copy.snapshot_candidate, &self.snapshot_candidate),
+            (&copy.canary_percent, &self.canary_percent),
+            (&copy.units_kept, &self.units_kept),
         ] {
             to.set(from.get());
         }
@@ -401,10 +428,16 @@ impl Shared {
             (&copy.config_loads_ok, &self.config_loads_ok),
             (&copy.config_loads_failed, &self.config_loads_failed),
             (&copy.edge_restarts, &self.edge_restarts),
+            (&copy.gate_failures, &self.gate_failures),
+            (&copy.snapshots_refused, &self.snapshots_refused),
+            (&copy.snapshots_quarantined, &self.snapshots_quarantined),
             (&copy.spans_exported, &self.spans_exported),
             (&copy.spans_dropped, &self.spans_dropped),
         ] {
             to.set(from.get());
+        }
+        for (module, open) in self.module_breakers_open.iter() {
+            copy.module_breakers_open.set(module, open.get());
         }
         copy
     }

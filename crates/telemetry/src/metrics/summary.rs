@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{Histogram, quantile_us};
 use super::view::View;
+use crate::names::Module;
+use crate::timeline::Event;
 
 /// Statuses listed in a summary, most frequent first.
 const TOP_STATUSES: usize = 10;
@@ -49,6 +51,19 @@ pub struct Summary {
     pub retries: u64,
     pub zones: Vec<ZoneSummary>,
     pub origins: Vec<OriginSummary>,
+    /// Number of the snapshot that serves; absent without one.
+    pub snapshot_running: Option<u64>,
+    /// Number of the snapshot on its way; absent without one.
+    pub snapshot_candidate: Option<u64>,
+    /// Share of requests that run the candidate.
+    pub canary_percent: i64,
+    pub units_kept: i64,
+    /// Modules that failed, were skipped or have breakers open.
+    pub modules: Vec<ModuleSummary>,
+    pub telemetry_us: u64,
+    pub telemetry_suppressed: u64,
+    /// Newest events of this process, oldest first.
+    pub timeline: Vec<Event>,
     pub config_version: i64,
     pub config_last_load_ok: bool,
     pub config_problems: i64,
@@ -76,6 +91,19 @@ pub struct ZoneSummary {
     pub response_bytes: u64,
     /// Sum over all requests.
     pub duration_us: u64,
+}
+
+/// One module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // `seawall top` of one version reads an edge of another
+#[allow(missing_docs)]
+pub struct ModuleSummary {
+    pub name: String,
+    pub faults: u64,
+    pub skipped: u64,
+    pub closed_responses: u64,
+    /// Zones whose breaker is open.
+    pub breakers_open: i64,
 }
 
 /// One origin.
@@ -182,6 +210,18 @@ impl Summary {
                 .filter(|o| is_shown(&o.name.origin, o.cells.requests.get()))
                 .map(origin)
                 .collect(),
+            snapshot_running: there(shared.snapshot_running.get()),
+            snapshot_candidate: there(shared.snapshot_candidate.get()),
+            canary_percent: shared.canary_percent.get(),
+            units_kept: shared.units_kept.get(),
+            modules: Module::ALL
+                .iter()
+                .map(|m| module(view, *m))
+                .filter(ModuleSummary::says_something)
+                .collect(),
+            telemetry_us: cells.telemetry_ns.get() / 1000,
+            telemetry_suppressed: cells.telemetry_suppressed.get(),
+            timeline: view.newest_events.iter().map(|event| Event::clone(event)).collect(),
             config_version: shared.config_version.get(),
             config_last_load_ok: shared.config_last_load_ok.get() != 0,
             config_problems: shared.config_problems.get(),
@@ -222,6 +262,28 @@ fn zone((name, cells): &(String, super::ZoneCells)) -> ZoneSummary {
         response_bytes: cells.response_bytes.get(),
         duration_us: cells.duration_us.get(),
     }
+}
+
+fn module(view: &View, module: Module) -> ModuleSummary {
+    let cells = &view.cells;
+    ModuleSummary {
+        name: module.name().to_owned(),
+        faults: cells.module_faults.total(module),
+        skipped: cells.module_skipped.get(module),
+        closed_responses: cells.module_closed.get(module),
+        breakers_open: view.shared.module_breakers_open.level(module),
+    }
+}
+
+impl ModuleSummary {
+    fn says_something(&self) -> bool {
+        self.faults > 0 || self.skipped > 0 || self.closed_responses > 0 || self.breakers_open > 0
+    }
+}
+
+/// A number that 0 says is not there.
+fn there(number: i64) -> Option<u64> {
+    u64::try_from(number).ok().filter(|n| *n > 0)
 }
 
 fn origin(view: &super::view::OriginView) -> OriginSummary {

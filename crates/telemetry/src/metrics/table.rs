@@ -254,6 +254,13 @@ fn present(samples: &mut Samples<'_, '_>, value: Option<u64>) {
     }
 }
 
+/// A number that 0 says is not there.
+fn number(samples: &mut Samples<'_, '_>, value: i64) {
+    if value > 0 {
+        samples.level(&[], value);
+    }
+}
+
 /// Every metric, by what it is about.
 pub static METRICS: &[Metric] = &[
     // -- requests
@@ -521,6 +528,130 @@ pub static METRICS: &[Metric] = &[
                 s.level(&[&certificate.name], certificate.not_after_unix_s);
             }
         },
+    ),
+    // -- snapshots
+    row(
+        "seawall_snapshot_running",
+        Kind::Gauge,
+        &[],
+        "Number of the snapshot that serves; absent before there is one.",
+        |v, s| number(s, v.shared.snapshot_running.get()),
+    ),
+    row(
+        "seawall_snapshot_candidate",
+        Kind::Gauge,
+        &[],
+        "Number of the snapshot on its way through rehearsal and canary; absent without one.",
+        |v, s| number(s, v.shared.snapshot_candidate.get()),
+    ),
+    shared_gauge!(
+        "seawall_canary_percent",
+        "Share of requests that run the candidate, percent; 0 without one.",
+        canary_percent
+    ),
+    shared_counter!(
+        "seawall_gate_failures_total",
+        "Candidates that a gate sent back: they did worse than what serves, or could not be measured.",
+        gate_failures
+    ),
+    shared_counter!(
+        "seawall_snapshots_refused_total",
+        "Changes refused before they served a request: by a check, the review of the change, or the rehearsal.",
+        snapshots_refused
+    ),
+    shared_counter!(
+        "seawall_snapshots_quarantined_total",
+        "Snapshots and units put under quarantine.",
+        snapshots_quarantined
+    ),
+    shared_gauge!(
+        "seawall_units_kept",
+        "Units that serve an earlier version than the newest configuration holds, since theirs was refused.",
+        units_kept
+    ),
+    row(
+        "seawall_timeline_events_total",
+        Kind::Counter,
+        &["result"],
+        "Events of the timeline by what became of them: told; summarised by a later one of their kind; in memory only, \
+         since the file could not be written; dropped, since the queue was full.",
+        |v, s| {
+            if let Some(timeline) = &v.timeline {
+                let written = timeline.told().saturating_sub(timeline.unwritten());
+                s.count(&["told"], written);
+                s.count(&["summarised"], timeline.suppressed());
+                s.count(&["memory"], timeline.unwritten());
+                s.count(&["dropped"], timeline.dropped());
+            }
+        },
+    ),
+    // -- modules
+    row(
+        "seawall_module_faults_total",
+        Kind::Counter,
+        &["module", "fault"],
+        "Faults of modules, each contained, by module and fault.",
+        |v, s| {
+            for (module, faults) in v.cells.module_faults.iter() {
+                for (fault, count) in faults.iter() {
+                    s.count(&[module.name(), fault.name()], count.get());
+                }
+            }
+        },
+    ),
+    worker_family!(
+        "seawall_module_skipped_total",
+        "module",
+        "Requests that went on without a module: its breaker was open, or it failed open.",
+        module_skipped
+    ),
+    row(
+        "seawall_module_breakers_open",
+        Kind::Gauge,
+        &["module"],
+        "Zones whose breaker of a module is open.",
+        |v, s| {
+            for (module, open) in v.shared.module_breakers_open.iter() {
+                s.level(&[module.name()], open.get());
+            }
+        },
+    ),
+    worker_family!(
+        "seawall_module_closed_responses_total",
+        "module",
+        "Requests answered with an error because a module failed closed; the page names it.",
+        module_closed
+    ),
+    worker_family!(
+        "seawall_bot_scores_total",
+        "band",
+        "Requests with a bot score, by tens of the score.",
+        bot_scores
+    ),
+    worker_counter!(
+        "seawall_bot_scores_absent_total",
+        "Requests that were to have a bot score and have none, since it could not be computed.",
+        bot_scores_absent
+    ),
+    worker_family!(
+        "seawall_security_actions_total",
+        "action",
+        "Requests by what a security module did with them; none where no rule matched.",
+        security_actions
+    ),
+    // -- telling
+    row(
+        "seawall_telemetry_seconds_total",
+        Kind::Counter,
+        &[],
+        "Processor time the workers spent describing requests (access log, traces), estimated from samples.",
+        |v, s| s.seconds(&[], v.cells.telemetry_ns.get() / 1000),
+    ),
+    worker_counter!(
+        "seawall_telemetry_suppressed_total",
+        "Failing requests that were counted but not described, since describing failures had taken its share of the \
+         processor.",
+        telemetry_suppressed
     ),
     // -- the process
     row(

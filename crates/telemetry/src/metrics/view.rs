@@ -3,6 +3,8 @@
 use super::cells::{Cells, OriginCells, ZoneCells};
 use super::process::Process;
 use super::registry::{Certificate, OriginName, Shared};
+use crate::timeline::{Counts, Event};
+use std::sync::Arc;
 
 /// What a scrape and a summary are made from.
 #[derive(Debug)]
@@ -17,6 +19,9 @@ pub(crate) struct View {
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) process: Process,
     pub(crate) log: Option<LogNumbers>,
+    pub(crate) timeline: Option<Arc<Counts>>,
+    /// Of this process, oldest first.
+    pub(crate) newest_events: Vec<Arc<Event>>,
     pub(crate) events_lost: Option<u64>,
     pub(crate) now_unix_ms: u64,
     pub(crate) started_unix_ms: u64,
