@@ -36,8 +36,10 @@ pub struct Installation {
     pub data_dir: PathBuf,
     /// Its configuration file.
     pub config: PathBuf,
-    /// The program it was started from: a copy may be put in its place, for an upgrade.
+    /// The program it is started from.
     pub program: PathBuf,
+    /// The program commands are run with: always the one under test.
+    tool: PathBuf,
     pace: Pace,
     environment: Vec<(String, String)>,
     supervisor: Option<Child>,
@@ -57,6 +59,7 @@ impl Installation {
             data_dir: dir.path().join("data"),
             config: dir.path().join("seawall.toml"),
             program: program.to_owned(),
+            tool: program.to_owned(),
             pace,
             environment: Vec::new(),
             supervisor: None,
@@ -97,6 +100,24 @@ impl Installation {
         std::fs::write(&beside, bytes).map_err(Fault::file(&beside))?;
         std::fs::rename(&beside, &path).map_err(Fault::file(&path))?;
         Ok(path)
+    }
+
+    /// Puts a copy of the program under test into the folder, in one step, and starts from there from now on. Each copy is
+    /// another file, as a newly installed version is.
+    pub fn install_copy(&mut self) -> Result<PathBuf, Fault> {
+        let path = self.dir.path().join("seawall");
+        let beside = self.dir.path().join(".seawall.new");
+        std::fs::copy(&self.tool, &beside).map_err(Fault::file(&beside))?;
+        std::fs::rename(&beside, &path).map_err(Fault::file(&path))?;
+        self.program.clone_from(&path);
+        Ok(path)
+    }
+
+    /// Puts a script in the place of the program.
+    pub fn install_script(&self, text: &str) -> Result<(), Fault> {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.put("seawall", text.as_bytes())?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).map_err(Fault::file(&path))
     }
 
     /// Faults for the processes started from now on, by a file named in their environment.
@@ -202,7 +223,7 @@ impl Installation {
 
     /// Runs another command of the program to its end: exit code, standard output, standard error.
     pub async fn command(&self, arguments: &[&str]) -> Result<(i32, String, String), Fault> {
-        let mut command = tokio::process::Command::new(&self.program);
+        let mut command = tokio::process::Command::new(&self.tool);
         command
             .args(arguments)
             .current_dir(self.dir.path())

@@ -7,6 +7,7 @@
 //! Nothing here names a crate of the edge. What a drill knows it has read off sockets, files and `/proc`, as an operator would.
 
 mod admin;
+mod changes;
 pub mod console;
 mod drills;
 mod evidence;
@@ -67,15 +68,19 @@ pub async fn run(
     without: &[String],
 ) -> Result<Ran, Fault> {
     let mut off: Vec<String> = Vec::new();
+    let mut own: Vec<String> = Vec::new();
     for name in without {
         let guard = manifest.guard(name).ok_or_else(|| {
             let names: Vec<&str> = manifest.guards.iter().map(|guard| guard.name).collect();
             Fault::Usage(format!("{} cannot be run without `{name}`, but without: {}", manifest.name, names.join(", ")))
         })?;
         off.extend(std::iter::once(guard.name).chain(guard.with.iter().copied()).map(str::to_owned));
+        if guard.by_drill {
+            own.push(guard.name.to_owned());
+        }
     }
     let began = Instant::now();
-    let mut scene = Scene::new(program, pace, off);
+    let mut scene = Scene::new(program, pace, off, own);
     let limit_s = if pace == Pace::Quick { DRILL_MAX_S } else { DRILL_MAX_S * 10 };
     let outcome = tokio::time::timeout(Duration::from_secs(limit_s), (manifest.run)(&mut scene)).await;
     let fault = outcome.unwrap_or(Err(Fault::TooLong { limit_s })).err().map(|fault| fault.to_string());

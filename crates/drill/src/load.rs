@@ -45,6 +45,8 @@ pub struct Visits {
     pub per_second: f64,
     /// How long each waits, milliseconds.
     pub patience_ms: u64,
+    /// Whether connections are kept and used again.
+    pub keep: bool,
 }
 
 /// User agents of an ordinary day.
@@ -69,7 +71,15 @@ impl Visits {
             visitors: 4_000,
             per_second,
             patience_ms: PATIENCE_MS,
+            keep: true,
         }
+    }
+
+    /// The same, each request on a connection of its own.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.keep = false;
+        self
     }
 
     /// The same, for these paths.
@@ -362,7 +372,7 @@ fn kept(shared: &Shared) -> Option<SendRequest<Empty<Bytes>>> {
 }
 
 fn give_back(shared: &Shared, sender: SendRequest<Empty<Bytes>>) {
-    if !sender.is_closed() && !shared.stop.load(Ordering::SeqCst) {
+    if shared.visits.keep && !sender.is_closed() && !shared.stop.load(Ordering::SeqCst) {
         lock(&shared.idle).push(sender);
     }
 }

@@ -29,6 +29,16 @@ pub struct Guard {
     pub without: &'static str,
     /// Guards that stand behind or before it and would hide that it is gone; they are turned off with it.
     pub with: &'static [&'static str],
+    /// Whether it is no part of the program but of how the drill goes about it: the old way instead of Seawall's.
+    pub by_drill: bool,
+}
+
+impl Guard {
+    /// A guard of the program.
+    #[must_use]
+    pub const fn of(name: &'static str, without: &'static str, with: &'static [&'static str]) -> Self {
+        Self { name, without, with, by_drill: false }
+    }
 }
 
 /// What a drill returns once it has run: nothing, or why it could not be carried out.

@@ -33,6 +33,7 @@ pub struct Scene {
     program: PathBuf,
     pace: Pace,
     without: Vec<String>,
+    own: Vec<String>,
     began: Instant,
     began_unix_ms: u64,
     pub(crate) checks: Vec<Check>,
@@ -40,11 +41,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(program: &Path, pace: Pace, without: Vec<String>) -> Self {
+    pub(crate) fn new(program: &Path, pace: Pace, without: Vec<String>, own: Vec<String>) -> Self {
         Self {
             program: program.to_owned(),
             pace,
             without,
+            own,
             began: Instant::now(),
             began_unix_ms: unix_ms(),
             checks: Vec::new(),
@@ -79,9 +81,13 @@ impl Scene {
     /// The sabotage file: the guards this run goes without, these as well, and these faults.
     #[must_use]
     pub fn sabotage(&self, also_without: &[&str], faults: Value) -> Value {
-        let without: Vec<&str> =
-            self.without.iter().map(String::as_str).chain(also_without.iter().copied()).collect();
+        let without: Vec<&str> = self.guards_off().into_iter().chain(also_without.iter().copied()).collect();
         json!({ "without": without, "faults": faults })
+    }
+
+    /// Guards of the program that are off; those of the drill's own making are not its business.
+    fn guards_off(&self) -> Vec<&str> {
+        self.without.iter().filter(|name| !self.own.contains(*name)).map(String::as_str).collect()
     }
 
     /// Whether this run goes without a guard.
@@ -93,7 +99,7 @@ impl Scene {
     /// An installation that does not run yet. The guards to go without are already gone.
     pub fn prepare(&self, site: &Site) -> Result<Installation, Fault> {
         let mut installation = Installation::prepare(&self.program, site, self.pace)?;
-        if !self.without.is_empty() {
+        if !self.guards_off().is_empty() {
             installation.sabotage(&self.sabotage(&[], json!([])))?;
         }
         Ok(installation)
@@ -124,10 +130,10 @@ impl Scene {
     }
 
     /// Waits until something is so: how long that took in milliseconds, or `None` if it was not within the limit.
-    pub async fn until(&self, limit_ms: u64, mut is_so: impl AsyncFnMut() -> bool) -> Option<u64> {
+    pub async fn until(&self, limit_ms: u64, mut is_so: impl FnMut() -> bool + Send) -> Option<u64> {
         let began = Instant::now();
         loop {
-            if is_so().await {
+            if is_so() {
                 return Some(began.elapsed().as_millis() as u64);
             }
             if began.elapsed() > Duration::from_millis(limit_ms) {

@@ -25,8 +25,8 @@ pub const MANIFEST: Manifest = Manifest {
     observed: "Answers within one second, refusals and how quick they are, the origin's own queue, the time after the crowd.",
     pass: "Goodput is at least 90 % of the origin's capacity, everyone else gets a quick 503 with Retry-After, and after the \
            crowd everything is as before within two seconds, without a stampede on the origin.",
-    guards: &[Guard { name: "admission", without: "every request is let through to the origin", with: &[] }],
-    run,
+    guards: &[Guard::of("admission", "every request is let through to the origin", &[])],
+    run: |scene| -> Outcome<'_> { Box::pin(play(scene)) },
 };
 
 /// What the origin can do.
@@ -40,9 +40,6 @@ const LEARN_MS: u64 = 3_000;
 /// An answer that comes later than this is of no use, milliseconds.
 const USEFUL_MS: u64 = 1_000;
 
-fn run(scene: &mut Scene) -> Outcome<'_> {
-    Box::pin(play(scene))
-}
 
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(ORIGIN).await?;

@@ -173,7 +173,7 @@ fn checks(out: &mut String, checks: &[Check]) {
     if checks.is_empty() {
         return;
     }
-    out.push_str("<h3>Checks</h3><div class=\"wide\"><table><thead><tr><th scope=\"col\">What</th><th scope=\"col\" class=\"num\">Demanded</th><th scope=\"col\" class=\"num\">Found</th><th scope=\"col\"></th></tr></thead><tbody>\n");
+    out.push_str("<h3>Checks</h3><div class=\"wide\"><table class=\"checks\"><thead><tr><th scope=\"col\">What</th><th scope=\"col\" class=\"num\">Demanded</th><th scope=\"col\" class=\"num\">Found</th><th scope=\"col\"></th></tr></thead><tbody>\n");
     for check in checks {
         let class = if check.pass { "" } else { " class=\"bad\"" };
         let long = if check.measured.chars().count() > 28 || check.limit.chars().count() > 28 { "" } else { " class=\"num\"" };
