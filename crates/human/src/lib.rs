@@ -10,6 +10,7 @@
 mod census;
 mod check;
 mod consistent;
+pub mod docs;
 mod extract;
 mod fault;
 mod file;

@@ -1,13 +1,13 @@
 //! Gradient boosting: trees of at most [`DEPTH`] splits on the logistic loss, by second derivatives, over binned
 //! values. Sums, products and comparisons only, so that a seed gives the same trees on every machine.
 
-use crate::random::Random;
+use super::random::Random;
 use seawall_human::Node;
 
 /// Splits above a leaf.
 pub const DEPTH: usize = 4;
 /// Trees to be grown.
-pub const TREES: usize = 40;
+pub const TREES: usize = 48;
 /// How much of a tree's advice is taken; less learns slower and generalises better.
 const RATE: f64 = 0.3;
 /// Weight of the wish for small leaves. Generated heads are cleaner than real ones: nothing should be quite certain.
@@ -19,7 +19,7 @@ const GAIN: f64 = 0.5;
 /// Bins of values, at most.
 const BINS: usize = 48;
 /// Percent of the features that a tree may look at, so that no few of them carry all.
-const FEATURES: u64 = 50;
+const FEATURES: u64 = 30;
 
 /// Values of the features of one sample, and whether a human sent it.
 pub type Row = (Vec<f32>, bool);
@@ -143,9 +143,9 @@ fn split(
             place.1 += b;
         }
         let (mut left_g, mut left_h) = (0.0, 0.0);
-        for bin in 0..binned.thresholds[*feature].len() {
-            left_g += histogram[bin].0;
-            left_h += histogram[bin].1;
+        for (bin, (g_here, h_here)) in histogram[..binned.thresholds[*feature].len()].iter().enumerate() {
+            left_g += g_here;
+            left_h += h_here;
             let (right_g, right_h) = (g - left_g, h - left_h);
             if left_h < LEAF_WEIGHT || right_h < LEAF_WEIGHT {
                 continue;

@@ -1,6 +1,6 @@
 //! A head as it is made up, and what heads have in common: hosts, paths, cookies, noise on the way.
 
-use crate::random::Random;
+use super::random::Random;
 use std::fmt::Write as _;
 
 /// HTTP versions as they stand in samples.

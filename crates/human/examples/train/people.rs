@@ -1,7 +1,7 @@
 //! Heads of browsers and apps that people use, in the order and case in which those send them.
 
-use crate::draft::{Draft, H1, api, asset, cookie, languages, page};
-use crate::random::Random;
+use super::draft::{Draft, H1, api, asset, cookie, languages, page};
+use super::random::Random;
 
 /// What a browser asks for.
 #[derive(Clone, Copy, PartialEq)]

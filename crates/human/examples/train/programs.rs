@@ -1,8 +1,8 @@
 //! Heads of programs: tools, libraries, crawlers, monitors, scanners, browsers without a person, and impostors.
 
-use crate::draft::{Draft, H1, api, cookie, languages, page};
-use crate::people::{chromium, firefox};
-use crate::random::Random;
+use super::draft::{Draft, H1, api, cookie, languages, page};
+use super::people::{chromium, firefox};
+use super::random::Random;
 
 fn program(name: &str, random: &mut Random) -> Draft {
     let mut draft = Draft::new(name, false, random);
