@@ -7,20 +7,39 @@
 //! The table of keys in [`schema`] is the one source for what is known, its types and ranges, the environment variables,
 //! and `docs/configuration.md` ([`document()`]). Time is linear in the text: 10,000 zones take well under a second.
 
+mod blame;
+mod clock;
+mod codec;
 mod context;
+mod disk;
 mod document;
 mod edge;
+mod fault;
 mod files;
+mod gc;
+mod history;
+mod keys;
+mod ledger;
 mod listen;
+mod manifest;
 mod names;
+mod objects;
 mod origin;
+mod pack;
 mod pool;
 mod reader;
 mod route;
 pub mod schema;
+mod start;
+mod store;
+mod store_fault;
+mod strict;
 mod suggest;
 mod syntax;
+mod tree;
+mod unit;
 mod units;
+mod valid;
 mod zone;
 
 use std::fs::File;
@@ -32,7 +51,24 @@ use seawall_model::{Problem, Severity, Site, Zone, limits};
 use crate::context::{At, Context, Place, show_path};
 use crate::reader::Reader;
 
+pub use blame::{DEATHS, EARLY_MS, Verdict};
+pub use clock::SteadyClock;
+pub use codec::{
+    BOT_FEATURES, DataFiles, EDGE, check_edge_lists, check_lists, decode_edge, decode_list, decode_module,
+    decode_zone, edge_of, encode_edge, encode_list, encode_module, encode_zone, list_of, module_of, modules_of,
+    units_of, zone_of,
+};
 pub use document::document;
+pub use fault::UnitFault;
+pub use store_fault::StoreFault;
+pub use history::{
+    Cause, Death, Entry, GOOD_LEAST, HISTORY_LEAST, History, Quarantine, Refused, State, Undeletable, UnitPrefix,
+};
+pub use manifest::Manifest;
+pub use start::{Instead, Replaced, Start};
+pub use store::Store;
+pub use unit::{Hash, LimitFault, Measured, UNIT_KINDS, Unit, UnitKind, UnitRules, WARN_PERCENT, units_document};
+pub use units::{Change, Units};
 
 /// What was read.
 #[derive(Clone, Debug, Default)]
