@@ -4,7 +4,7 @@
 //! something on purpose, and says with figures whether that stayed small. Each is a [`Manifest`] in `drills/`; each can be
 //! run without a guard of the product, and must then fail: a drill that cannot fail proves nothing.
 //!
-//! Nothing here names a crate of the edge. What a drill knows it has read off sockets, files and `/proc`, as an operator would.
+//! Nothing here names a crate of the edge; of `human` it takes the built-in feature file, which it breaks. What a drill knows it has read off sockets, files and `/proc`, as an operator would.
 
 mod admin;
 mod changes;
@@ -12,6 +12,7 @@ pub mod console;
 mod drills;
 mod evidence;
 mod fault;
+mod features;
 mod installation;
 mod load;
 mod manifest;

@@ -1,9 +1,30 @@
 //! The drills, in the order in which `drill all` runs them.
 
+mod bad_regex;
+mod empty_means_all;
+mod error_storm;
+mod feature_file;
 mod flash_crowd;
+mod late_poison;
+mod missing_metrics;
+mod one_bad_zone;
+mod sawtooth;
+mod stale_writer;
 mod upgrade;
 
 use crate::manifest::Manifest;
 
 /// Every drill.
-pub const DRILLS: &[Manifest] = &[flash_crowd::MANIFEST, upgrade::MANIFEST];
+pub const DRILLS: &[Manifest] = &[
+    feature_file::MANIFEST,
+    sawtooth::MANIFEST,
+    late_poison::MANIFEST,
+    error_storm::MANIFEST,
+    empty_means_all::MANIFEST,
+    stale_writer::MANIFEST,
+    one_bad_zone::MANIFEST,
+    bad_regex::MANIFEST,
+    flash_crowd::MANIFEST,
+    upgrade::MANIFEST,
+    missing_metrics::MANIFEST,
+];
