@@ -13,9 +13,9 @@ pub const PATTERN_BYTES: Limit = Limit {
 /// What a pattern may compile to. Time is at worst the compiled size times the length of what is searched.
 pub const PATTERN_COMPILED_BYTES: Limit = Limit {
     name: "rule_pattern_compiled",
-    value: 49_152,
+    value: 32_768,
     unit: "bytes per compiled regular expression",
-    reason: "a search takes at worst this times the length of the text; ten times what ordinary patterns need",
+    reason: "a search takes at worst this times the length of the text, some 2 ms per KiB of it; several times what ordinary patterns need",
 };
 
 /// How deep groups may stand in one another.

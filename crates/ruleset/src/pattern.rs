@@ -103,3 +103,7 @@ fn fault(error: &BuildError) -> PatternFault {
         _ => PatternFault::Syntax { at: None, message: error.to_string() },
     }
 }
+
+#[cfg(test)]
+#[path = "pattern_tests.rs"]
+mod tests;
