@@ -24,6 +24,12 @@ macro_rules! limits {
 }
 
 limits! {
+    LISTS "lists" = 1_000 "lists", "each is a unit of its own, and rules name them by hand";
+    LIST_ROWS "list_rows" = 1_000_000 "networks per list", "the largest public blocklists have some hundred thousand";
+    LIST_FILE_BYTES "list_file" = 67_108_864 "bytes per file of a list", "64 MiB holds a million networks and their comments, and is read whole into memory";
+    RULE_SOURCES "rule_sources" = 1_000 "networks per rule", "more are better a list, which rules share";
+    BANS "bans" = 100 "lists of banned addresses", "each is looked through on every request";
+    STAGES "stages" = 10 "stages of a rollout", "each lasts at least its hold, and a change must not take all day";
     FILE_BYTES "file" = 67_108_864 "bytes", "64 MiB holds 200,000 ordinary zones and is read whole into memory";
     ZONES "zones" = 1_000_000 "zones", "a zone takes a few KiB of memory, so a million fit one large machine";
     HOSTS "hosts" = 1_000 "hosts per zone", "each is an entry of the host table, and more are better several zones";

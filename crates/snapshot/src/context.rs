@@ -1,13 +1,14 @@
 //! What one reading of a configuration carries along: the problems found, the environment, the files looked at.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use seawall_model::{Problem, Severity, limits};
 
 use crate::files::{FileFault, Role};
+use crate::suggest::did_you_mean;
 
 /// Suggestions computed at most in one reading; beyond, problems come without. Keeps the time linear in the file.
 const SUGGESTIONS: usize = 1_000;
@@ -116,6 +117,11 @@ pub(crate) struct Context<'t> {
     found: RefCell<Vec<(Option<usize>, Problem)>>,
     errors: Cell<usize>,
     certificate_errors: Cell<usize>,
+    /// Errors of zones and of lists, which leave the rest to be used.
+    zone_errors: Cell<usize>,
+    list_errors: Cell<usize>,
+    /// Names of the lists, those with an error too. `None` where one could not be read, so that an unknown name may be it.
+    lists: RefCell<Option<HashSet<String>>>,
     /// Both counts when the zone was entered.
     entered: Cell<(usize, usize)>,
     left_out: Cell<usize>,
@@ -133,6 +139,9 @@ impl<'t> Context<'t> {
             found: RefCell::default(),
             errors: Cell::new(0),
             certificate_errors: Cell::new(0),
+            zone_errors: Cell::new(0),
+            list_errors: Cell::new(0),
+            lists: RefCell::default(),
             entered: Cell::new((0, 0)),
             left_out: Cell::new(0),
             suggestions: Cell::new(0),
@@ -163,7 +172,35 @@ impl<'t> Context<'t> {
 
     /// Errors that make the whole file unusable, when asked before any zone is entered.
     pub(crate) fn fatal_errors(&self) -> usize {
-        self.errors.get() - self.certificate_errors.get()
+        self.errors.get() - self.certificate_errors.get() - self.list_errors.get()
+    }
+
+    /// Errors reported that concern neither a zone nor a list.
+    pub(crate) fn general_errors(&self) -> usize {
+        self.errors.get() - self.zone_errors.get() - self.list_errors.get()
+    }
+
+    /// Counts the errors reported since there were `before` as those of a list.
+    pub(crate) fn of_list_since(&self, before: usize) {
+        self.list_errors.set(self.list_errors.get() + self.errors.get() - before);
+    }
+
+    /// Says which lists there are.
+    pub(crate) fn set_lists(&self, names: Option<HashSet<String>>) {
+        *self.lists.borrow_mut() = names;
+    }
+
+    /// Whether there is a list of that name, as far as is known.
+    pub(crate) fn has_list(&self, name: &str) -> bool {
+        self.lists.borrow().as_ref().is_none_or(|lists| lists.contains(name))
+    }
+
+    /// Reports a list that is not there.
+    pub(crate) fn no_list(&self, spot: &Spot<'_, '_>, message: String, name: &str) {
+        let lists = self.lists.borrow();
+        let names = || lists.iter().flatten().map(String::as_str);
+        let near = if self.may_suggest() { did_you_mean(name, names()) } else { None };
+        spot.error(message, near.or_else(|| Some(format!("add a [[list]] with name = \"{}\"", short(name)))));
     }
 
     /// Counts the errors reported since there were `before` as such.
@@ -188,6 +225,9 @@ impl<'t> Context<'t> {
     ) {
         if severity == Severity::Error {
             self.errors.set(self.errors.get() + 1);
+            if self.zone.borrow().is_some() {
+                self.zone_errors.set(self.zone_errors.get() + 1);
+            }
         }
         let mut found = self.found.borrow_mut();
         if found.len() as u64 >= limits::PROBLEMS.value {
@@ -262,7 +302,7 @@ pub(crate) fn show_path(path: &Path) -> String {
     clean(&path.to_string_lossy(), 1_024)
 }
 
-fn clean(text: &str, most: usize) -> String {
+pub(crate) fn clean(text: &str, most: usize) -> String {
     // Control characters could move the cursor or recolour, and the marks of writing direction could reorder the line.
     let garbles = |c: char| {
         c.is_control()

@@ -1,16 +1,20 @@
 //! `data_dir` and `[edge]`.
 
 use seawall_model::{
-    AccessFormat, CacheSettings, ClientIpHeader, Edge, LogSettings, OriginUrl, ProxyProtocol,
-    ResolverSettings, Severity, Site, Timeouts, Tls, TlsVersion, TraceSettings, limits,
+    AccessFormat, CacheSettings, ClientIpHeader, Edge, LogSettings, ProxyProtocol, ResolverSettings, Rollout,
+    Severity, Site, Timeouts, Tls, TlsVersion, TraceSettings, limits,
 };
 
 use crate::context::{At, Context, Place};
 use crate::files::certificates;
-use crate::listen::{Listener, check_overlaps, listen, range};
+use crate::listen::{Listener, check_overlaps, listen, trusted};
+use crate::modules::modules;
+use crate::names::reported;
 use crate::reader::Reader;
+use crate::rule;
 use crate::schema::{tables, variable};
 use crate::suggest::did_you_mean;
+use crate::valid;
 
 /// Reads all but the zones.
 pub(crate) fn read(root: &Reader<'_, '_>) -> Site {
@@ -25,8 +29,29 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Site {
         table.table("log", |t| log(t, &mut edge.log));
         table.table("resolver", |t| resolver(t, &mut edge.resolver));
         table.table("trace", |t| trace(t, &mut edge.trace));
+        edge.bans = rule::bans(table);
+        table.table("modules", |t| edge.modules = modules(t));
+        table.table("bot", |t| edge.bot_features = t.path("features"));
+        table.table("rollout", |t| rollout(t, &mut edge.rollout));
     });
     Site { data_dir, edge, lists: Vec::new(), zones: Vec::new() }
+}
+
+fn rollout(table: &Reader<'_, '_>, rollout: &mut Rollout) {
+    let errors = table.cx.errors();
+    let mut stages = Vec::new();
+    let stands = table.counts("stages", limits::STAGES, |_, share| stages.extend(u8::try_from(share).ok()));
+    if stands {
+        if table.cx.errors() == errors {
+            reported(&table.spot_of("stages"), valid::check_stages(&stages));
+        }
+        rollout.stages = stages;
+    }
+    table.duration("hold", &mut rollout.hold);
+    table.count("requests", &mut rollout.requests);
+    table.duration("soak", &mut rollout.soak);
+    table.count("keep", &mut rollout.keep);
+    table.duration("quick_hold", &mut rollout.quick_hold);
 }
 
 /// Warns of variables that look like ours and override nothing.
@@ -85,7 +110,7 @@ fn addresses_and_trust(table: &Reader<'_, '_>, edge: &mut Edge) {
     }
     let errors = table.cx.errors();
     table.texts("trusted_proxies", limits::TRUSTED_PROXIES, |spot, text| {
-        edge.trusted_proxies.extend(range(spot, text));
+        edge.trusted_proxies.extend(trusted(spot, text));
     });
     // Where the list holds errors these are told, and it is not known who would be trusted.
     let nobody_is_trusted = edge.trusted_proxies.is_empty() && table.cx.errors() == errors;
@@ -192,20 +217,12 @@ fn log(table: &Reader<'_, '_>, log: &mut LogSettings) {
     table.count("keep", &mut log.keep);
     let mut fields = Vec::new();
     table.texts("fields", limits::LOG_FIELDS, |spot, text| {
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            fields.push(text.to_owned());
-        } else {
-            spot.error("this is no field of the log", "write a name such as \"ClientIP\"".to_owned());
-        }
+        fields.extend(reported(spot, valid::check_log_field(text)).map(|()| text.to_owned()));
     });
     log.fields = fields;
     let mut keys = Vec::new();
     let stands = table.texts("redact_query", limits::REDACTED_KEYS, |spot, text| {
-        if text.is_empty() {
-            spot.error("a query key is empty", "write the name of a key, such as \"token\"".to_owned());
-        } else {
-            keys.push(text.to_owned());
-        }
+        keys.extend(reported(spot, valid::check_query_key(text)).map(|()| text.to_owned()));
     });
     if stands {
         log.redact_query = keys;
@@ -219,23 +236,8 @@ fn resolver(table: &Reader<'_, '_>, resolver: &mut ResolverSettings) {
 
 fn trace(table: &Reader<'_, '_>, trace: &mut TraceSettings) {
     if let Some(text) = table.text("endpoint") {
-        let spot = table.spot_of("endpoint");
-        let authority = text.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-        let is_good = |authority| OriginUrl::parse(&format!("http://{authority}")).is_ok();
-        let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
-        if text.starts_with("https://") {
-            spot.error(
-                "traces are sent without TLS",
-                "run a collector beside Seawall, and write \"http://127.0.0.1:4318\"".to_owned(),
-            );
-        } else if is_plain && authority.is_some_and(is_good) {
-            trace.endpoint = Some(text.to_owned());
-        } else {
-            spot.error(
-                "`endpoint` is no address of a collector",
-                "write \"http://127.0.0.1:4318\"".to_owned(),
-            );
-        }
+        let good = reported(&table.spot_of("endpoint"), valid::check_endpoint(text));
+        trace.endpoint = good.map(|()| text.to_owned());
     }
     table.percent("sample_percent", &mut trace.sample_percent);
     table.flag("follow_parent", &mut trace.follow_parent);

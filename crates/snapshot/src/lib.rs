@@ -14,14 +14,15 @@ mod context;
 mod disk;
 mod document;
 mod edge;
-mod fault;
 mod files;
 mod gc;
 mod history;
 mod keys;
 mod ledger;
+mod list;
 mod listen;
 mod manifest;
+mod modules;
 mod names;
 mod objects;
 mod origin;
@@ -29,6 +30,7 @@ mod pack;
 mod pool;
 mod reader;
 mod route;
+mod rule;
 pub mod schema;
 mod start;
 mod store;
@@ -38,6 +40,7 @@ mod suggest;
 mod syntax;
 mod tree;
 mod unit;
+mod unit_fault;
 mod units;
 mod valid;
 mod zone;
@@ -55,19 +58,22 @@ pub use blame::{DEATHS, EARLY_MS, Verdict};
 pub use clock::SteadyClock;
 pub use codec::{
     BOT_FEATURES, DataFiles, EDGE, check_edge_lists, check_lists, decode_edge, decode_list, decode_module,
-    decode_zone, edge_of, encode_edge, encode_list, encode_module, encode_zone, list_of, module_of, modules_of,
-    units_of, zone_of,
+    decode_zone, edge_of, encode_edge, encode_list, encode_module, encode_zone, list_of, module_of,
+    modules_of, units_of, zone_of,
 };
 pub use document::document;
-pub use fault::UnitFault;
-pub use store_fault::StoreFault;
 pub use history::{
-    Cause, Death, Entry, GOOD_LEAST, HISTORY_LEAST, History, Quarantine, Refused, State, Undeletable, UnitPrefix,
+    Cause, Death, Entry, GOOD_LEAST, HISTORY_LEAST, History, Quarantine, Refused, State, Undeletable,
+    UnitPrefix,
 };
 pub use manifest::Manifest;
 pub use start::{Instead, Replaced, Start};
 pub use store::Store;
-pub use unit::{Hash, LimitFault, Measured, UNIT_KINDS, Unit, UnitKind, UnitRules, WARN_PERCENT, units_document};
+pub use store_fault::StoreFault;
+pub use unit::{
+    Hash, LimitFault, Measured, UNIT_KINDS, Unit, UnitKind, UnitRules, WARN_PERCENT, units_document,
+};
+pub use unit_fault::UnitFault;
 pub use units::{Change, Units};
 
 /// What was read.
@@ -78,8 +84,13 @@ pub struct Parsed {
     /// Zones whose only errors are certificate files that are missing or unreadable, without these certificates. They are
     /// not in `site`: who has an older version of them in memory keeps it, and who has none (at the start) can serve these.
     pub degraded: Vec<Zone>,
+    /// Lists with an error. They are not in `site`, and what names them is not at fault: who has an older version of them
+    /// keeps it.
+    pub refused_lists: Vec<String>,
     /// Everything found, in the order of the file.
     pub problems: Vec<Problem>,
+    /// Errors that concern neither a zone nor a list.
+    general_errors: usize,
 }
 
 impl Parsed {
@@ -89,12 +100,11 @@ impl Parsed {
         self.problems.iter().any(Problem::is_error)
     }
 
-    /// Whether something outside the zones is wrong: a reload changes nothing. There may be a site even so, when only
+    /// Whether something outside the zones and lists is wrong: a reload changes nothing. There may be a site even so, when only
     /// certificate files of `[edge.tls]` cannot be used: at the start it is better to serve without them.
     #[must_use]
     pub fn is_wholly_bad(&self) -> bool {
-        self.site.is_none()
-            || self.problems.iter().any(|problem| problem.zone.is_none() && problem.is_error())
+        self.site.is_none() || self.general_errors > 0
     }
 }
 
@@ -123,7 +133,7 @@ pub fn parse(text: &str, base_dir: &Path, env: &[(String, String)]) -> Parsed {
         Err(errors) => return Parsed { problems: syntax::problems(cx, &errors), ..Parsed::default() },
     };
     // A nested block, so that the reader lets go of the context before the problems are taken out of it.
-    let (site, degraded) = {
+    let (site, lists, degraded) = {
         let root = Reader::new(
             &cx,
             &schema::ROOT,
@@ -133,14 +143,18 @@ pub fn parse(text: &str, base_dir: &Path, env: &[(String, String)]) -> Parsed {
             Some("SEAWALL".to_owned()),
         );
         edge::check_environment(&cx);
+        let lists = list::read(&root);
         let mut site = edge::read(&root);
-        let usable = cx.fatal_errors() == 0;
+        let usable = cx.fatal_errors() == 0 && !lists.unreadable;
         let zones = zone::read(&root);
         root.close();
+        site.lists = lists.sound;
         site.zones = zones.sound;
-        if usable && !zones.unreadable { (Some(site), zones.degraded) } else { (None, Vec::new()) }
+        let degraded = zones.degraded;
+        if usable && !zones.unreadable { (Some(site), lists.refused, degraded) } else { Default::default() }
     };
-    Parsed { site, degraded, problems: cx.into_problems() }
+    let general_errors = cx.general_errors();
+    Parsed { site, degraded, refused_lists: lists, problems: cx.into_problems(), general_errors }
 }
 
 /// Reads a configuration file; relative paths in it start from its folder. See [`parse`].

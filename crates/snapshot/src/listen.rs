@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::context::{At, Spot, short};
+use crate::names::reported;
 use crate::reader::Reader;
+use crate::unit_fault::{Checked, Fault};
+use crate::valid;
 
 /// A listen address and where it was written.
 pub(crate) struct Listener<'t> {
@@ -65,14 +68,10 @@ fn port_of(text: &str) -> Option<u16> {
 /// Reports addresses that are written twice, or that another key's wildcard swallows.
 pub(crate) fn check_overlaps(edge: &Reader<'_, '_>, listeners: &[Listener<'_>]) {
     for (at, later) in listeners.iter().enumerate() {
-        let clash = listeners.iter().take(at).find(|earlier| {
-            let (a, b) = (earlier.address, later.address);
-            let swallowed = earlier.key != later.key
-                && a.is_ipv4() == b.is_ipv4()
-                && (a.ip().is_unspecified() || b.ip().is_unspecified());
-            // Port 0 is a fresh port each time.
-            a.port() == b.port() && a.port() != 0 && (a == b || swallowed)
-        });
+        let clash = listeners
+            .iter()
+            .take(at)
+            .find(|earlier| valid::clash(earlier.address, later.address, earlier.key == later.key));
         let Some(earlier) = clash else { continue };
         let (told, other) = if later.at.is_some() { (later, earlier) } else { (earlier, later) };
         let Some(place) = told.at else { continue };
@@ -102,30 +101,40 @@ pub(crate) fn check_overlaps(edge: &Reader<'_, '_>, listeners: &[Listener<'_>]) 
 }
 
 /// Reads an address or a range.
+pub(crate) fn net(text: &str) -> Checked<IpNet> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(IpNet::from(address)),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            Fault::new(
+                format!("`{}` is no address or range of addresses", short(text)),
+                "write \"10.0.0.1\", \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
+            )
+        }),
+    }
+}
+
+/// Reads an address or a range, or reports it.
 pub(crate) fn range(spot: &Spot<'_, '_>, text: &str) -> Option<IpNet> {
-    let net = match text.parse::<IpAddr>() {
-        Ok(address) => IpNet::from(address),
-        Err(_) => match text.parse::<IpNet>() {
-            Ok(net) => net,
-            Err(_) => {
-                spot.error(
-                    format!("`{}` is no address or range of addresses", short(text)),
-                    "write \"10.0.0.1\", \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
-                );
-                return None;
-            }
-        },
-    };
-    if net.prefix_len() == 0 {
-        spot.warn(
-            "every peer is trusted, so that any visitor can claim any address".to_owned(),
-            "name the addresses of the proxies in front of this edge".to_owned(),
-        );
-    } else if net != net.trunc() {
+    let net = reported(spot, net(text))?;
+    if net != net.trunc() {
         spot.warn(
             format!("`{net}` means the whole of {}", net.trunc()),
             format!("write \"{}\"", net.trunc()),
         );
     }
     Some(net.trunc())
+}
+
+/// Reads who is trusted, or reports it.
+pub(crate) fn trusted(spot: &Spot<'_, '_>, text: &str) -> Option<IpNet> {
+    if let Ok(everybody) = net(text)
+        && everybody.prefix_len() == 0
+    {
+        spot.warn(
+            "every peer is trusted, so that any visitor can claim any address".to_owned(),
+            "name the addresses of the proxies in front of this edge".to_owned(),
+        );
+        return Some(everybody.trunc());
+    }
+    range(spot, text)
 }

@@ -1,8 +1,9 @@
 //! Names and header fields, as the wire allows them.
 
-use seawall_model::{HostFault, HostPattern, limits};
+use seawall_model::{HostFault, HostPattern, is_token, limits};
 
 use crate::context::{Spot, short};
+use crate::unit_fault::{Checked, Fault};
 
 /// Fields that frame a message or belong to one connection (RFC 9110 §7.6.1, RFC 9112): Seawall writes them itself.
 const FRAMING: [&str; 10] = [
@@ -18,76 +19,97 @@ const FRAMING: [&str; 10] = [
     "http2-settings",
 ];
 
-/// `token` of RFC 9110 §5.6.2.
-pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+/// Reports what is wrong with a text; what it is where nothing is.
+pub(crate) fn reported<T>(spot: &Spot<'_, '_>, found: Checked<T>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(wrong) => {
+            let (_, message, fix) = wrong.into_parts();
+            spot.error(message, fix);
+            None
+        }
+    }
 }
 
-/// Reports a name that no header field can have; whether it is good.
-pub(crate) fn field_name(spot: &Spot<'_, '_>, name: &str) -> bool {
-    if !is_token(name) {
-        spot.error(
-            format!("`{}` is no name of a header field", short(name)),
-            "write letters, digits and hyphens only".to_owned(),
-        );
-        return false;
+/// Whether a header field can have this name.
+pub(crate) fn check_field_name(name: &str) -> Checked {
+    if is_token(name) {
+        return Ok(());
     }
-    true
+    Err(Fault::new(
+        format!("`{}` is no name of a header field", short(name)),
+        "write letters, digits and hyphens only".to_owned(),
+    ))
+}
+
+/// Whether edits may touch this field.
+pub(crate) fn check_editable_field(name: &str, request: bool) -> Checked {
+    check_field_name(name)?;
+    if FRAMING.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Err(Fault::new(
+            format!("`{name}` frames the message, and Seawall writes it itself"),
+            "remove it".to_owned(),
+        ));
+    }
+    if request && name.eq_ignore_ascii_case("host") {
+        return Err(Fault::new("`Host` cannot be changed here", "set `host` of the origin".to_owned()));
+    }
+    Ok(())
 }
 
 /// Reports a field that edits must leave alone; whether it is good.
 pub(crate) fn editable_field(spot: &Spot<'_, '_>, name: &str, request: bool) -> bool {
-    if !field_name(spot, name) {
-        return false;
-    }
-    if FRAMING.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-        spot.error(
-            format!("`{name}` frames the message, and Seawall writes it itself"),
-            "remove it".to_owned(),
-        );
-        return false;
-    }
-    if request && name.eq_ignore_ascii_case("host") {
-        spot.error("`Host` cannot be changed here", "set `host` of the origin".to_owned());
-        return false;
-    }
-    true
+    reported(spot, check_editable_field(name, request)).is_some()
 }
 
-/// Reports a value that no header field can have (RFC 9110 §5.5); whether it is good.
-pub(crate) fn field_value(spot: &Spot<'_, '_>, value: &str) -> bool {
+/// Whether a header field can have this value (RFC 9110 §5.5).
+pub(crate) fn check_field_value(value: &str) -> Checked {
     if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
-        spot.error("the value of a header field holds a control character", "keep it on one line".to_owned());
-        return false;
+        return Err(Fault::new(
+            "the value of a header field holds a control character",
+            "keep it on one line".to_owned(),
+        ));
     }
     if value != value.trim_matches([' ', '\t']) {
-        spot.error("the value of a header field begins or ends with a space", "remove the space".to_owned());
-        return false;
+        return Err(Fault::new(
+            "the value of a header field begins or ends with a space",
+            "remove the space".to_owned(),
+        ));
     }
-    true
+    Ok(())
+}
+
+/// Reports a value that no header field can have; whether it is good.
+pub(crate) fn field_value(spot: &Spot<'_, '_>, value: &str) -> bool {
+    reported(spot, check_field_value(value)).is_some()
+}
+
+/// Whether this is a method.
+pub(crate) fn check_method(text: &str) -> Checked {
+    if !is_token(text) {
+        return Err(Fault::new(
+            format!("`{}` is no method", short(text)),
+            "write a method such as \"GET\"".to_owned(),
+        ));
+    }
+    if text.bytes().any(|b| b.is_ascii_lowercase()) {
+        return Err(Fault::new(
+            format!("the method `{}` must be in capitals: case matters (RFC 9110 §9.1)", short(text)),
+            format!("write \"{}\"", short(&text.to_ascii_uppercase())),
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a method, or reports it.
 pub(crate) fn method(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
-    if !is_token(text) {
-        spot.error(format!("`{}` is no method", short(text)), "write a method such as \"GET\"".to_owned());
-        return None;
-    }
-    if text.bytes().any(|b| b.is_ascii_lowercase()) {
-        spot.error(
-            format!("the method `{}` must be in capitals: case matters (RFC 9110 §9.1)", short(text)),
-            format!("write \"{}\"", short(&text.to_ascii_uppercase())),
-        );
-        return None;
-    }
-    Some(text.to_owned())
+    reported(spot, check_method(text)).map(|()| text.to_owned())
 }
 
-/// Reads a value for the Host header, `name` or `name:port`, or reports it.
-pub(crate) fn host_value(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
+/// A value for the Host header, `name` or `name:port`, in its canonical form.
+pub(crate) fn check_host_value(text: &str) -> Checked<String> {
     if text.contains("://") {
-        host_fault(spot, text, HostFault::Url);
-        return None;
+        return Err(host_wrong(text, HostFault::Url));
     }
     let bare = text.parse::<std::net::Ipv6Addr>().is_ok();
     let (name, port) = match text.rsplit_once(':') {
@@ -99,45 +121,42 @@ pub(crate) fn host_value(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
             || port.parse().is_ok_and(|p: u16| p == 0)
             || port.parse::<u16>().is_err()
     }) {
-        spot.error(
+        return Err(Fault::new(
             format!("the port of `{}` is not a number from 1 to 65535", short(text)),
             "write a host, and a port where it is not the usual one".to_owned(),
-        );
-        return None;
+        ));
     }
     match HostPattern::parse(name) {
-        Ok(HostPattern::Exact(name)) => Some(match port {
+        Ok(HostPattern::Exact(name)) => Ok(match port {
             Some(port) => format!("{name}:{port}"),
             None => name.into(),
         }),
-        Ok(_) => {
-            host_fault(spot, text, HostFault::Star);
-            None
-        }
-        Err(fault) => {
-            host_fault(spot, text, fault);
-            None
-        }
+        Ok(_) => Err(host_wrong(text, HostFault::Star)),
+        Err(fault) => Err(host_wrong(text, fault)),
+    }
+}
+
+/// Reads a value for the Host header, or reports it.
+pub(crate) fn host_value(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
+    reported(spot, check_host_value(text))
+}
+
+/// A name for TLS, in its canonical form.
+pub(crate) fn check_server_name(text: &str) -> Checked<String> {
+    match HostPattern::parse(text) {
+        Ok(HostPattern::Exact(name)) => Ok(name.trim_matches(['[', ']']).to_owned()),
+        Ok(_) => Err(host_wrong(text, HostFault::Star)),
+        Err(fault) => Err(host_wrong(text, fault)),
     }
 }
 
 /// Reads a name for TLS, or reports it.
 pub(crate) fn server_name(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
-    match HostPattern::parse(text) {
-        Ok(HostPattern::Exact(name)) => Some(name.trim_matches(['[', ']']).to_owned()),
-        Ok(_) => {
-            host_fault(spot, text, HostFault::Star);
-            None
-        }
-        Err(fault) => {
-            host_fault(spot, text, fault);
-            None
-        }
-    }
+    reported(spot, check_server_name(text))
 }
 
-/// Reports a host that is none.
-pub(crate) fn host_fault(spot: &Spot<'_, '_>, text: &str, fault: HostFault) {
+/// What is wrong with a host that is none.
+fn host_wrong(text: &str, fault: HostFault) -> Box<Fault> {
     let suggestion = match fault {
         HostFault::Url => {
             let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -149,14 +168,19 @@ pub(crate) fn host_fault(spot: &Spot<'_, '_>, text: &str, fault: HostFault) {
     };
     match fault {
         HostFault::Empty => {
-            spot.error("the host is empty", "write a host such as \"example.com\"".to_owned())
+            Fault::new("the host is empty", "write a host such as \"example.com\"".to_owned())
         }
-        _ => spot.error(format!("`{}` is no host: {fault}", short(text)), suggestion),
+        _ => Fault::new(format!("`{}` is no host: {fault}", short(text)), suggestion),
     }
 }
 
-/// Reads the name of a pool or an origin, or reports it.
-pub(crate) fn plain_name(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
+/// Reports a host that is none.
+pub(crate) fn host_fault(spot: &Spot<'_, '_>, text: &str, fault: HostFault) {
+    let _: Option<()> = reported(spot, Err(host_wrong(text, fault)));
+}
+
+/// Whether a pool, an origin, a rule or a list can have this name.
+pub(crate) fn check_plain_name(text: &str) -> Checked {
     let odd = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '\\' | ';' | ','));
     let fault = match odd {
         Some(odd) => format!("a name cannot hold {odd:?}"),
@@ -164,10 +188,14 @@ pub(crate) fn plain_name(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
         None if text.len() as u64 > limits::NAME_BYTES.value => {
             format!("a name is longer than {} bytes", limits::NAME_BYTES.value)
         }
-        None => return Some(text.to_owned()),
+        None => return Ok(()),
     };
-    spot.error(fault, "write a short name of letters, digits and hyphens".to_owned());
-    None
+    Err(Fault::new(fault, "write a short name of letters, digits and hyphens".to_owned()))
+}
+
+/// Reads the name of a pool, an origin, a rule or a list, or reports it.
+pub(crate) fn plain_name(spot: &Spot<'_, '_>, text: &str) -> Option<String> {
+    reported(spot, check_plain_name(text)).map(|()| text.to_owned())
 }
 
 /// The name of a zone in lower case, when it is one: letters, digits, dots, hyphens and underscores.

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use seawall_model::{
     Affinity, Concurrency, Ejection, HashKey, Monitor, MonitorKind, Policy, Pool, PoolTimeouts, StatusRange,
-    limits,
+    is_token, limits,
 };
 
 use crate::context::{At, Spot, short};
-use crate::names::{host_value, is_token, method, plain_name};
+use crate::names::{host_value, method, plain_name, reported};
 use crate::origin::origins;
 use crate::reader::Reader;
 use crate::suggest::did_you_mean;
+use crate::valid;
 
 /// The pools of one zone and where they stand.
 pub(crate) struct Pools<'t> {
@@ -177,15 +178,10 @@ fn monitor(table: &Reader<'_, '_>) -> Monitor {
         Some("tcp") => monitor.kind = MonitorKind::Tcp,
         _ => {}
     }
-    if let Some(path) = table.text("path") {
-        if path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            monitor.path = path.to_owned();
-        } else {
-            table.spot_of("path").error(
-                format!("`{}` is no path to ask for", short(path)),
-                "begin with /, and write odd characters percent-encoded".to_owned(),
-            );
-        }
+    if let Some(path) = table.text("path")
+        && reported(&table.spot_of("path"), valid::check_monitor_path(path)).is_some()
+    {
+        monitor.path = path.to_owned();
     }
     if let Some(name) = table.text("method").and_then(|text| method(&table.spot_of("method"), text)) {
         monitor.method = name;
@@ -207,12 +203,7 @@ fn monitor(table: &Reader<'_, '_>) -> Monitor {
     }
     if let Some(text) = table.text("expect_body") {
         monitor.expect_body = (!text.is_empty()).then(|| text.to_owned());
-        if monitor.kind == MonitorKind::Tcp || monitor.method == "HEAD" {
-            table.spot_of("expect_body").error(
-                "this check gets no body to look into",
-                "remove `expect_body`, or use type = \"http\" with method = \"GET\"".to_owned(),
-            );
-        }
+        reported(&table.spot_of("expect_body"), valid::check_expects_body(&monitor));
     }
     table.duration("interval", &mut monitor.interval);
     table.duration("timeout", &mut monitor.timeout);

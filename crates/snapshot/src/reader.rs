@@ -227,6 +227,59 @@ impl<'c, 't> Reader<'c, 't> {
         }
     }
 
+    /// Calls `each` with every whole number of the list at `name`; whether the key stands. The environment separates them by
+    /// commas.
+    pub(crate) fn counts(
+        &self,
+        name: &'static str,
+        limit: limits::Limit,
+        mut each: impl FnMut(&Spot<'_, 't>, u64),
+    ) -> bool {
+        let Some((key, at, raw)) = self.find(name) else { return false };
+        let Kind::Counts(low, high) = key.kind else { return false };
+        let spot = Spot { cx: self.cx, place: self.place.key(name), at };
+        let mut one = |spot: &Spot<'_, 't>, text: &str, number: Option<i128>| match number
+            .and_then(|n| u64::try_from(n).ok())
+            .filter(|n| (low..=high).contains(n))
+        {
+            Some(number) => each(spot, number),
+            None => spot.error(
+                format!("`{name}` cannot hold {}", short(text)),
+                format!("write whole numbers from {low} to {high}"),
+            ),
+        };
+        match raw {
+            Raw::Env(list) => {
+                let items: Vec<&str> =
+                    list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+                if spot.within(items.len(), limit) {
+                    items.into_iter().for_each(|text| one(&spot, text, text.parse().ok()));
+                }
+            }
+            Raw::File(DeValue::Array(items)) => {
+                if !spot.within(items.len(), limit) {
+                    return true;
+                }
+                for (index, item) in items.iter().enumerate() {
+                    let place = self.place.item(name, index);
+                    let spot = Spot { cx: self.cx, place, at: At::Byte(item.span().start) };
+                    match item.get_ref() {
+                        DeValue::Integer(number) => {
+                            let read = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                            one(&spot, number.as_str(), read);
+                        }
+                        other => spot.error(
+                            format!("an item of `{name}` is {}, and must be a whole number", article(other)),
+                            format!("write whole numbers from {low} to {high}"),
+                        ),
+                    }
+                }
+            }
+            Raw::File(other) => wrong_type(&spot, key, other).unwrap_or_default(),
+        }
+        true
+    }
+
     /// Sets `into` to the share of a hundred at `name`, where it stands and lies in range.
     pub(crate) fn percent(&self, name: &'static str, into: &mut f64) {
         let Some((key, at, raw)) = self.find(name) else { return };
@@ -553,6 +606,9 @@ fn wrong_type<T>(spot: &Spot<'_, '_>, key: &Key, found: &DeValue<'_>) -> Option<
         }
         (Kind::Text | Kind::Choice(_) | Kind::Path, DeValue::Float(number)) => Some(quoted(number.as_str())),
         (Kind::Texts, _) => Some(format!("write strings in quotes: {} = [\"…\"]", key.name)),
+        (Kind::Counts(..), DeValue::Integer(number)) => {
+            Some(format!("put it in brackets: {} = [{}]", key.name, short(number.as_str())))
+        }
         (Kind::Size(..), _) => Some(SIZE_EXAMPLE.to_owned()),
         (Kind::Duration(..), _) => Some(DURATION_EXAMPLE.to_owned()),
         _ => None,
@@ -590,6 +646,7 @@ fn kind_phrase(key: &Key) -> String {
         Kind::Count(..) => "a whole number".to_owned(),
         Kind::FlagOr(_) | Kind::FlagOrTexts | Kind::Choice(_) => key.kind.describe(),
         Kind::Texts => "a list of strings".to_owned(),
+        Kind::Counts(..) => "a list of whole numbers".to_owned(),
         Kind::Size(..) | Kind::Duration(..) => format!("a {}", kind_word(key)),
         _ => format!("a {}", key.kind.describe()),
     }

@@ -3,15 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use seawall_model::{HostPattern, Route, Zone, limits};
+use seawall_model::{Bot, HostPattern, Route, Zone, limits};
 use toml::de::DeValue;
 
 use crate::context::{Spot, short};
 use crate::files::certificates;
+use crate::modules::modules;
 use crate::names::{host_fault, zone_name};
 use crate::pool::pools;
 use crate::reader::Reader;
 use crate::route::routes;
+use crate::rule::{bans, rules};
+use crate::valid;
 
 /// The zones read, those that cannot be used left out.
 #[derive(Default)]
@@ -41,6 +44,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Zones {
         |index, value| cx.enter_zone(label(index, value)),
         |index, table| {
             let zone = zone(table, index, &mut claims);
+            check_whole(table, &zone);
             match cx.zone_errors() {
                 (0, _) => zones.sound.push(zone),
                 (errors, of_files) if errors == of_files => zones.degraded.push(zone),
@@ -57,6 +61,18 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Zones {
         );
     }
     zones
+}
+
+/// Asks of a zone that is read without an error what is asked of every stored one, so that none is stored that could not
+/// be read again.
+fn check_whole(table: &Reader<'_, '_>, zone: &Zone) {
+    let (errors, of_files) = table.cx.zone_errors();
+    if errors == of_files
+        && let Err(fault) = valid::zone(zone)
+    {
+        let (path, message, fix) = fault.into_parts();
+        table.spot().error(format!("{path}: {message}"), fix);
+    }
 }
 
 /// How a zone is called in reports: by its name, or by its place where it has none.
@@ -81,6 +97,10 @@ fn zone(table: &Reader<'_, '_>, index: usize, claims: &mut Claims) -> Zone {
     let pools = pools(table);
     zone.routes = routes(table, &zone.hosts, &pools);
     zone.pools = pools.list;
+    table.table("bot", |t| bot(t, &mut zone.bot));
+    zone.rules = rules(table, &zone.bot);
+    zone.bans = bans(table);
+    table.table("modules", |t| zone.modules = modules(t));
     if zone.routes.is_empty() && !table.has("route") {
         match zone.pools.as_slice() {
             [only] => zone.routes = vec![Route::to(&only.name)],
@@ -92,6 +112,16 @@ fn zone(table: &Reader<'_, '_>, index: usize, claims: &mut Claims) -> Zone {
         }
     }
     zone
+}
+
+fn bot(table: &Reader<'_, '_>, bot: &mut Bot) {
+    table.flag("score", &mut bot.score);
+    table.flag("header", &mut bot.header);
+    if bot.header && !bot.score {
+        table
+            .spot_of("header")
+            .warn("`header` does nothing without a score", "set score = true, or remove `header`".to_owned());
+    }
 }
 
 fn name(table: &Reader<'_, '_>, claims: &mut Claims) -> Option<Rc<str>> {

@@ -80,6 +80,20 @@ pub(crate) static EDGE: Table = Table {
         key("log", Kind::Table(&LOG), Words("its defaults"), "The access log."),
         key("resolver", Kind::Table(&RESOLVER), Words("its defaults"), "Resolution of origin names."),
         key("trace", Kind::Table(&TRACE), Words("off"), "Traces of requests to an OpenTelemetry collector."),
+        key(
+            "bans",
+            Kind::Texts,
+            Is("[]"),
+            "Names of `[[list]]`s whose addresses are refused in every zone, with error 1006.",
+        ),
+        key(
+            "modules",
+            Kind::Table(&MODULES),
+            Words("nothing"),
+            "Turns modules off for every zone, or says what happens while they cannot work.",
+        ),
+        key("bot", Kind::Table(&BOT), Words("its defaults"), "The bot module."),
+        key("rollout", Kind::Table(&ROLLOUT), Words("its defaults"), "How changes are brought in."),
     ],
 };
 
@@ -276,6 +290,92 @@ pub(crate) static TRACE: Table = Table {
             Is("false"),
             "Whether requests that the visitor's `traceparent` says are sampled are traced whatever the share. Anyone can say \
              so.",
+        ),
+    ],
+};
+
+/// What may stand at a module.
+const MODULE: Kind = Kind::Choice(&["off", "stale", "open", "closed"]);
+
+pub(crate) static MODULES: Table = Table {
+    header: "[edge.modules]` and `[zone.modules]",
+    doc: "Modules are the guarded stages of a request: the edge contains what goes wrong in one, and after a few faults leaves it \
+          out for a while. Meanwhile `\"open\"` lets requests go on as if it were not there, `\"closed\"` answers 503 with a page \
+          that names it, and `\"stale\"` works on with its last good data. `\"off\"` turns it off by hand. A zone's own setting \
+          comes before the edge's.",
+    keys: &[
+        key("redirect", MODULE, Is("\"open\""), "Sends visitors from `http://` to `https://`."),
+        key("bans", MODULE, Is("\"closed\""), "Refuses the addresses of the lists in `bans`."),
+        key("bot", MODULE, Is("\"stale\""), "Scores requests by the feature file."),
+        key("firewall", MODULE, Is("\"open\""), "Tries the rules of the zone."),
+        key("request_headers", MODULE, Is("\"closed\""), "Edits header fields on the way to the origin."),
+        key("response_headers", MODULE, Is("\"closed\""), "Edits header fields on the way to the visitor."),
+    ],
+};
+
+pub(crate) static BOT: Table = Table {
+    header: "[edge.bot]",
+    doc: "The bot module scores requests by a model over a file of features, which may be generated again every few minutes.",
+    keys: &[key(
+        "features",
+        Kind::Path,
+        Words("the one built in"),
+        "The feature file, JSON. It is checked, rehearsed and rolled out as any change; one that does not pass leaves the last \
+         good one in use.",
+    )],
+};
+
+pub(crate) static ROLLOUT: Table = Table {
+    header: "[edge.rollout]",
+    doc: "How changes are brought in: every change to what is served runs beside what serves for a growing share of requests, \
+          and goes back by itself when the share it had fares worse.",
+    keys: &[
+        key(
+            "stages",
+            Kind::Counts(1, 99),
+            Is("[1, 10, 50]"),
+            "Shares of requests that run under the change, stage by stage, in percent, each above the one before. All of them \
+             come after the last.",
+        ),
+        key("hold", Kind::Duration(10, DAY), Is("\"8s\""), "The least time a stage lasts."),
+        key(
+            "requests",
+            Kind::Count(1, 1_000_000),
+            Is("50"),
+            "The least number of requests a stage sees; requests made by the edge itself fill up where there is little traffic.",
+        ),
+        key(
+            "soak",
+            Kind::Duration(100, 30 * DAY),
+            Is("\"10m\""),
+            "How long a snapshot serves everything before it counts as good, which is what a restart after trouble goes back to.",
+        ),
+        key("keep", Kind::Count(10, 1_000), Is("20"), "Snapshots kept in the data folder."),
+        key(
+            "quick_hold",
+            Kind::Duration(10, DAY),
+            Is("\"1s\""),
+            "The `hold` of what must be quick: turning a module off or on, and bans.",
+        ),
+    ],
+};
+
+pub(crate) static LIST: Table = Table {
+    header: "[[list]]",
+    doc: "A list of addresses that rules (`list`) and `bans` name. It may stand here, in a file, or both.",
+    keys: &[
+        key("name", Kind::Text, Required, "Its name, unique among the lists."),
+        key(
+            "addresses",
+            Kind::Texts,
+            Is("[]"),
+            "Addresses and ranges: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`.",
+        ),
+        key(
+            "file",
+            Kind::Path,
+            Words("none"),
+            "A file with one address or range a line; `#` begins a comment. It is read again when it changes.",
         ),
     ],
 };

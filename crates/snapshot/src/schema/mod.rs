@@ -3,8 +3,11 @@
 mod edge;
 mod zone;
 
-use edge::EDGE;
-use zone::ZONE;
+use edge::LIST;
+pub(crate) use edge::{CACHE, EDGE, LIMITS, LOG, RESOLVER, ROLLOUT, TIMEOUTS};
+pub(crate) use zone::{
+    AFFINITY, CONCURRENCY, EJECTION, MONITOR, ORIGIN, POOL, POOL_TIMEOUTS, ROUTE, RULE, ZONE,
+};
 
 use seawall_model::quantity::{show_bytes, show_ms};
 
@@ -54,6 +57,8 @@ pub enum Kind {
     Flag,
     /// A whole number from the first to the second.
     Count(u64, u64),
+    /// A list of whole numbers, each from the first to the second.
+    Counts(u64, u64),
     /// A share of a hundred, whole or with a fraction.
     Percent,
     /// Bytes.
@@ -87,6 +92,7 @@ impl Kind {
             Kind::Flag => "true or false".to_owned(),
             Kind::Count(low, high) if *high >= u64::from(u32::MAX) => format!("whole number from {low}"),
             Kind::Count(low, high) => format!("whole number, {low} to {high}"),
+            Kind::Counts(low, high) => format!("list of whole numbers, {low} to {high}"),
             Kind::Percent => "number, 0 to 100".to_owned(),
             Kind::Size(low, high) => format!("size, {} to {}", show_bytes(*low), show_bytes(*high)),
             Kind::Duration(low, high) => format!("duration, {} to {}", show_ms(*low), show_ms(*high)),
@@ -127,6 +133,12 @@ pub static ROOT: Table = Table {
             "Folder for what Seawall keeps: the disk cache and the access log, unless they have paths of their own.",
         ),
         key("edge", Kind::Table(&EDGE), Default::Words("its defaults"), "What concerns the edge as a whole."),
+        key(
+            "list",
+            Kind::Tables(&LIST),
+            Default::Words("none"),
+            "Lists of addresses, which rules and `bans` name.",
+        ),
         key("zone", Kind::Tables(&ZONE), Default::Words("none"), "One for each site."),
     ],
 };

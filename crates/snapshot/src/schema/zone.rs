@@ -3,7 +3,7 @@
 use seawall_model::limits;
 
 use super::Default::{Is, Required, Words};
-use super::edge::CERTIFICATE;
+use super::edge::{CERTIFICATE, MODULES};
 use super::{DAY, HOUR, Kind, MINUTE, SECOND, Table, key};
 
 /// Longest lifetime of anything cached or remembered.
@@ -45,6 +45,25 @@ pub(crate) static ZONE: Table = Table {
             Kind::Tables(&ROUTE),
             Words("everything to the zone's only pool"),
             "Which requests go where; the first that matches wins.",
+        ),
+        key(
+            "rule",
+            Kind::Tables(&RULE),
+            Words("none"),
+            "Firewall rules, tried in this order; the first that blocks or skips ends the trying.",
+        ),
+        key(
+            "bans",
+            Kind::Texts,
+            Is("[]"),
+            "Names of `[[list]]`s whose addresses are refused, with error 1006, beside those of the edge.",
+        ),
+        key("bot", Kind::Table(&BOT), Words("its defaults"), "The bot module."),
+        key(
+            "modules",
+            Kind::Table(&MODULES),
+            Words("as the edge has them"),
+            "Turns modules off for this zone, or says what happens while they cannot work: see `[edge.modules]`.",
         ),
     ],
 };
@@ -379,5 +398,70 @@ pub(crate) static HEADERS: Table = Table {
     keys: &[
         key("set", Kind::Map, Is("{}"), "Values by name: `set = { X-Frame-Options = \"DENY\" }`."),
         key("remove", Kind::Texts, Is("[]"), "Names to remove."),
+    ],
+};
+
+pub(crate) static RULE: Table = Table {
+    header: "[[zone.rule]]",
+    doc: "A firewall rule. All conditions that stand must hold, and at least one must stand: a rule without any is an error. \
+          Patterns are regular expressions found anywhere in the text (`^` and `$` bind them to its ends), without \
+          back-references and look-around, so that they take linear time.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            Required,
+            "Its name, unique in the zone: what the log and the block page say.",
+        ),
+        key("enabled", Kind::Flag, Is("true"), "Whether it is tried at all."),
+        key("methods", Kind::Texts, Words("any"), "Methods."),
+        key("path", Kind::Text, Words("any"), "Pattern for the path, without the query."),
+        key("query", Kind::Text, Words("any"), "Pattern for the query, without the question mark."),
+        key("user_agent", Kind::Text, Words("any"), "Pattern for `User-Agent`."),
+        key(
+            "header",
+            Kind::Table(&RULE_HEADER),
+            Words("any"),
+            "A header field and a pattern for a value of it.",
+        ),
+        key("sources", Kind::Texts, Words("any"), "Addresses and ranges of visitors."),
+        key("list", Kind::Text, Words("none"), "Name of a `[[list]]` that holds the visitor's address."),
+        key(
+            "score_below",
+            Kind::Count(2, 99),
+            Words("any"),
+            "Bot scores below this; needs `score = true` in `[zone.bot]`. A request that has no score never matches.",
+        ),
+        key(
+            "action",
+            Kind::Choice(&["block", "log", "skip"]),
+            Required,
+            "`\"block\"` answers 403, `\"log\"` notes it and goes on, `\"skip\"` tries no later rule and lets the request past the \
+             modules of `skip`.",
+        ),
+        key("skip", Kind::Texts, Is("[]"), "Modules that `action = \"skip\"` lets the request past."),
+    ],
+};
+
+pub(crate) static RULE_HEADER: Table = Table {
+    header: "header = { … }",
+    doc: "A header field and a pattern for a value of it.",
+    keys: &[
+        key("name", Kind::Text, Required, "Name of the field."),
+        key("matches", Kind::Text, Required, "The pattern."),
+    ],
+};
+
+pub(crate) static BOT: Table = Table {
+    header: "[zone.bot]",
+    doc: "Scores of requests: 1 is certainly a program, 99 certainly a person.",
+    keys: &[
+        key("score", Kind::Flag, Is("false"), "Scores requests, for rules with `score_below` and the log."),
+        key(
+            "header",
+            Kind::Flag,
+            Is("false"),
+            "Sends the score to the origin in `CF-Bot-Score`; needs `score`. A request without a score goes without it.",
+        ),
     ],
 };
