@@ -1,6 +1,6 @@
 //! What makes a feature file sound.
 
-use crate::fault::{FeatureFault, Repeated, Wrong};
+use crate::fault::{FeatureFault, Repeated, Wrong, clipped};
 use crate::file::{FORMAT, Feature, FeatureFile, LEAF_RANGE, Node};
 use crate::kinds::{Kind, Parameter};
 use crate::limits::{
@@ -165,11 +165,6 @@ fn is_text(text: &str) -> bool {
 
 fn unfit(text: &str, why: &'static str) -> Wrong {
     Wrong::Unfit { value: clipped(text), why }
-}
-
-/// As much of a text as a message should hold.
-fn clipped(text: &str) -> String {
-    text.chars().take(NAME_BYTES_MAX).collect()
 }
 
 fn bounded(field: String, value: f32, (least, most): (f32, f32)) -> Result<(), FeatureFault> {

@@ -2,11 +2,10 @@
 
 use crate::extract::{ABSENT, yes};
 use crate::search::number;
-use memchr::memmem;
 
 /// Whether a URL has this host.
 pub(crate) fn same_host(url: &[u8], host: &[u8]) -> bool {
-    let Some(at) = memmem::find(url, b"://") else { return false };
+    let Some(at) = places(url, b"://").next() else { return false };
     let rest = url.get(at + 3..).unwrap_or(&[]);
     let authority = rest.split(|b| matches!(b, b'/' | b'?' | b'#')).next().unwrap_or(&[]);
     let authority = authority.rsplit(|b| *b == b'@').next().unwrap_or(&[]);
@@ -25,15 +24,14 @@ pub(crate) fn is_address(host: &[u8]) -> bool {
 /// `Sec-CH-UA` (W3C User-Agent Client Hints) beside the user agent.
 pub(crate) fn hints(agent: Option<&[u8]>, hints: Option<&[u8]>) -> f32 {
     let agent = agent.unwrap_or(&[]);
-    let claimed = memmem::find(agent, b"Chrome/").and_then(|at| number(agent.get(at + 7..).unwrap_or(&[])));
+    let claimed = places(agent, b"Chrome/").next().and_then(|at| number(agent.get(at + 7..).unwrap_or(&[])));
     match (claimed, hints) {
         (None, None) => ABSENT,
         (Some(_), None) => 1.0,
         (None, Some(_)) => 0.0,
         (Some(version), Some(hints)) => {
             // "Chromium";v="131", "Google Chrome";v="131", "Not_A Brand";v="24"
-            let mut versions =
-                memmem::find_iter(hints, b"v=\"").filter_map(|at| number(hints.get(at + 3..)?));
+            let mut versions = places(hints, b"v=\"").filter_map(|at| number(hints.get(at + 3..)?));
             if versions.any(|v| v == version) { 2.0 } else { 0.0 }
         }
     }
@@ -43,7 +41,7 @@ pub(crate) fn hints(agent: Option<&[u8]>, hints: Option<&[u8]>) -> f32 {
 pub(crate) fn platform(agent: Option<&[u8]>, platform: Option<&[u8]>) -> f32 {
     let Some(platform) = platform else { return ABSENT };
     let agent = agent.unwrap_or(&[]);
-    let has = |text: &str| memmem::find(agent, text.as_bytes()).is_some();
+    let has = |text: &str| places(agent, text.as_bytes()).next().is_some();
     yes(match platform {
         b"\"Windows\"" => has("Windows NT"),
         b"\"macOS\"" => has("Mac OS X") && !has("like Mac OS X"),
@@ -58,7 +56,7 @@ pub(crate) fn platform(agent: Option<&[u8]>, platform: Option<&[u8]>) -> f32 {
 /// `Sec-CH-UA-Mobile` beside the user agent.
 pub(crate) fn mobile(agent: Option<&[u8]>, mobile: Option<&[u8]>) -> f32 {
     let Some(mobile) = mobile else { return ABSENT };
-    let claims = memmem::find(agent.unwrap_or(&[]), b"Mobile").is_some();
+    let claims = places(agent.unwrap_or(&[]), b"Mobile").next().is_some();
     yes(matches!((mobile, claims), (b"?1", true) | (b"?0", false)))
 }
 
@@ -84,6 +82,14 @@ pub(crate) fn fetch(
     // Only a person who types an address comes from nowhere, and only a person's click is marked.
     let user_fits = user.is_none_or(|user| user == b"?1" && navigates);
     yes(site_known && mode_known && dest_fits && user_fits && (site != b"none" || navigates))
+}
+
+/// Where a short word stands. By its first letter, which is rare in what is looked through here: preparing a real search
+/// would take longer than the search.
+fn places<'a>(text: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let first = word.first().copied().unwrap_or(0);
+    memchr::memchr_iter(first, text)
+        .filter(move |at| text.get(*at..).is_some_and(|rest| rest.starts_with(word)))
 }
 
 #[cfg(test)]

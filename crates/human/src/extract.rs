@@ -205,6 +205,7 @@ impl Extraction {
         let mut facts =
             Facts { seen: [nothing; HEADERS_MAX], count: 0, bytes: 0, lower: 0, odd: 0, repeated: 0 };
         let mut stood = [false; KNOWN];
+        let reads_names = self.reads_names && has_case(view);
         for (known, name, value) in view.head.fields.iter() {
             if let Some(slot) = self.watch.slot(known, name)
                 && let Some(seen) = facts.seen.get_mut(usize::from(slot))
@@ -216,7 +217,7 @@ impl Extraction {
             if let Some(stood) = stood.get_mut(known as usize) {
                 facts.repeated += u32::from(std::mem::replace(stood, true));
             }
-            if self.reads_names {
+            if reads_names {
                 match written(name) {
                     Written::Lower => facts.lower += 1,
                     Written::Odd => facts.odd += 1,
@@ -287,7 +288,7 @@ fn fact(
     path_facts: &PathFacts,
 ) -> Option<f32> {
     let head = view.head;
-    let has_case = head.version != Version::H2;
+    let has_case = has_case(view);
     let query = || head.query().map(|query| read(query, PATH_BYTES_READ));
     Some(match measure {
         Measure::HeaderCount => facts.count as f32,
@@ -320,21 +321,24 @@ fn fact(
 fn path_facts(path: &[u8]) -> PathFacts {
     let mut facts = PathFacts::default();
     let mut times = [0_u16; 256];
+    let weighted = |n: u16| WEIGHTED.get(usize::from(n)).copied().unwrap_or(0.0);
+    // H = log2 n - (Σ c log2 c) / n over the counts c of n bytes. The sum is kept as the counts grow: paths are short, and
+    // looking at all 256 counts afterwards would take longer.
+    let mut sum = 0.0;
     for byte in path {
         facts.slashes += u32::from(*byte == b'/');
         facts.percents += u32::from(*byte == b'%');
         facts.digits += u32::from(byte.is_ascii_digit());
         if let Some(n) = times.get_mut(usize::from(*byte)) {
+            sum -= weighted(*n);
             *n += 1;
+            sum += weighted(*n);
         }
     }
-    if path.is_empty() {
-        return facts;
+    if !path.is_empty() {
+        let whole = weighted(path.len() as u16);
+        facts.entropy = ((whole - sum) / path.len() as f32).max(0.0);
     }
-    // H = log2 n - (Σ c log2 c) / n over the counts c of n bytes; bytes above ASCII are rare and counted all the same.
-    let weighted = |n: usize| WEIGHTED.get(n).copied().unwrap_or(0.0);
-    let sum: f32 = times.iter().filter(|n| **n > 1).map(|n| weighted(usize::from(*n))).sum();
-    facts.entropy = ((weighted(path.len()) - sum) / path.len() as f32).max(0.0);
     facts
 }
 
@@ -364,6 +368,11 @@ const fn weighted() -> [f32; PATH_BYTES_READ + 1] {
         n += 1;
     }
     table
+}
+
+/// Whether names have a case to look at: HTTP/2 knows lower case only (RFC 9113 §8.2).
+fn has_case(view: &View<'_>) -> bool {
+    view.head.version != Version::H2
 }
 
 enum Written {

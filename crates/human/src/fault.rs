@@ -1,5 +1,6 @@
 //! What can be wrong with a feature file, and why a request may have no score.
 
+use crate::limits::NAME_BYTES_MAX;
 use std::fmt;
 
 /// A file that is refused: which field, and what is wrong with it.
@@ -97,7 +98,7 @@ impl fmt::Display for Wrong {
             }
             Wrong::Range { value, least, most } => write!(f, "{value} is not between {least} and {most}"),
             Wrong::Repeats(repeated) => repeated.fmt(f),
-            Wrong::SameAs(name) => write!(f, "measures the same as {name}"),
+            Wrong::SameAs(name) => write!(f, "measures the same as {}", clipped(name)),
             Wrong::UnknownKind(kind) => {
                 write!(f, "no kind of feature is called {kind:?}; docs/bot-features.md lists them")
             }
@@ -124,13 +125,18 @@ impl fmt::Display for Repeated {
         let (rows, names) = (self.rows, self.names.len());
         write!(f, "{rows} of the rows repeat an earlier one: ")?;
         for (i, (name, times)) in self.names.iter().take(NAMES_SHOWN).enumerate() {
-            write!(f, "{}{name} {times} times", if i == 0 { "" } else { ", " })?;
+            write!(f, "{}{} {times} times", if i == 0 { "" } else { ", " }, clipped(name))?;
         }
         if names > NAMES_SHOWN {
             write!(f, " and {} more names", names - NAMES_SHOWN)?;
         }
         Ok(())
     }
+}
+
+/// As much of a text as a message should hold.
+pub(crate) fn clipped(text: &str) -> String {
+    text.chars().take(NAME_BYTES_MAX).collect()
 }
 
 /// Why a request has no score. The score is absent then, never zero (R5).

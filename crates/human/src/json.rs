@@ -1,7 +1,8 @@
 //! JSON with the place of everything in it: a value tree that keeps repeated keys, so that they can be refused, and
 //! readers that name the field they fail on.
 
-use crate::fault::{FeatureFault, Wrong};
+use crate::fault::{FeatureFault, Wrong, clipped};
+use crate::limits::NAME_BYTES_MAX;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -75,7 +76,11 @@ impl<'a> At<'a> {
     }
 
     fn under(&self, key: &str) -> String {
-        if self.field.is_empty() { key.to_owned() } else { format!("{}.{key}", self.field) }
+        // A key can be as long as the file, empty, or hold anything.
+        let plain =
+            !key.is_empty() && key.len() <= NAME_BYTES_MAX && key.bytes().all(|b| b.is_ascii_graphic());
+        let key = if plain { key.to_owned() } else { format!("{:?}", clipped(key)) };
+        if self.field.is_empty() { key } else { format!("{}.{key}", self.field) }
     }
 
     /// That it is an object with these keys and no others, none twice.
