@@ -176,6 +176,9 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     fields.insert(MARK, hyper::header::HeaderValue::from_static("1"));
     fields.insert("content-type", hyper::header::HeaderValue::from_static("text/plain"));
     fields.insert("cache-control", hyper::header::HeaderValue::from_static("no-store"));
+    if request.headers().contains_key("x-drill-asked") {
+        fields.insert("x-drill-asked-seen", hyper::header::HeaderValue::from_static("1"));
+    }
     if let Some(score) = score {
         fields.insert("x-drill-score", hyper::header::HeaderValue::from(score));
     }

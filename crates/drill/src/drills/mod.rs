@@ -5,8 +5,11 @@ mod empty_means_all;
 mod error_storm;
 mod feature_file;
 mod flash_crowd;
+mod kill_switch;
 mod late_poison;
 mod missing_metrics;
+mod module_faults;
+mod modules;
 mod one_bad_zone;
 mod sawtooth;
 mod stale_writer;
@@ -18,6 +21,8 @@ use crate::manifest::Manifest;
 pub const DRILLS: &[Manifest] = &[
     feature_file::MANIFEST,
     sawtooth::MANIFEST,
+    module_faults::MANIFEST,
+    kill_switch::MANIFEST,
     late_poison::MANIFEST,
     error_storm::MANIFEST,
     empty_means_all::MANIFEST,
