@@ -16,6 +16,7 @@ mod caching;
 mod choices;
 mod chunks;
 mod configuration;
+mod features;
 mod files;
 mod framing;
 mod heads;
@@ -58,6 +59,8 @@ targets! {
     access::access_log = "access log lines: valid JSON, one line each, whatever a client sends",
     choices::accept_encoding = "content coding, against the RFC written down another way",
     choices::path_pattern = "patterns of routes and names, against a slow matcher",
+    features::feature_file = "feature files: what is sound scores, what is not is refused and harms nothing",
+    features::bot_score = "request heads measured and scored: in range, always the same",
 }
 
 /// The target of that name.
