@@ -133,6 +133,11 @@ impl Pool {
         self.settled.store(false, Relaxed);
     }
 
+    /// Puts a new pool on trial that has taken over from none.
+    pub fn begin_trial(&mut self) {
+        self.settled.store(false, Relaxed);
+    }
+
     /// The pool is in force from now on, and its settings rule what it shares with others.
     pub fn settle(&self) {
         if self.settings.monitor.is_none() {

@@ -24,6 +24,16 @@ impl From<&HostPattern> for Host {
     }
 }
 
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Host::Any => f.write_str("*"),
+            Host::Exact(name) => f.write_str(name),
+            Host::Under(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
 /// Hosts to slots of zones.
 #[derive(Clone, Default)]
 pub(crate) struct Hosts {

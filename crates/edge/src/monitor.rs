@@ -1,12 +1,14 @@
 //! Active monitors: asking origins whether they are well.
 
-use crate::live::{Origin, Zone};
+use crate::live::{Live, Origin, Zone};
 use crate::process::Process;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use seawall_balance::Standing;
 use seawall_model::{Monitor, MonitorKind};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,38 +23,81 @@ const PROBES_MAX: usize = 256;
 /// Bytes of a body searched for the expected text.
 const BODY_MAX: usize = 64 * 1024;
 
-/// Probes every monitored origin when it is due, until the process ends.
+/// Probes every monitored origin when it is due, until the process ends. A candidate's monitors begin when it is
+/// adopted: what they find is shared, and would be found by settings that are on trial.
 pub(crate) async fn run(process: Arc<Process>) {
     let places = Arc::new(tokio::sync::Semaphore::new(PROBES_MAX));
     let mut interval = tokio::time::interval(LOOK);
+    let mut schedule = Schedule::default();
     // Of the process's own: many edges that started together must not probe in step (DESIGN R11).
     let mut random = RandomState::new().hash_one(std::process::id());
     loop {
         interval.tick().await;
-        let live = process.live.load_full();
+        schedule.follow(&process.live.load());
         let now_ms = u64::try_from(process.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        for zone in live.zones.monitored().filter_map(|(_, entry)| entry.compiled()) {
-            for (p, pool) in zone.pools.iter().enumerate() {
-                if pool.balance.next_probe_ms().is_none_or(|due| due > now_ms) {
+        while let Some((zone, p)) = schedule.due(now_ms) {
+            let Some(pool) = zone.pools.get(p) else { continue };
+            for member in 0..pool.origins.len() {
+                // First the place, then the claim: what is claimed and not carried out is lost for an interval.
+                let Ok(place) = places.clone().try_acquire_owned() else { break };
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if !pool.balance.claim_probe(member, now_ms, random) {
                     continue;
                 }
-                for member in 0..pool.origins.len() {
-                    // First the place, then the claim: what is claimed and not carried out is lost for an interval.
-                    let Ok(place) = places.clone().try_acquire_owned() else { break };
-                    random = random
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    if !pool.balance.claim_probe(member, now_ms, random) {
-                        continue;
-                    }
-                    let (process, zone) = (process.clone(), zone.clone());
-                    tokio::spawn(async move {
-                        probe(&process, &zone, p, member).await;
-                        drop(place);
-                    });
-                }
+                let (process, zone) = (process.clone(), zone.clone());
+                tokio::spawn(async move {
+                    probe(&process, &zone, p, member).await;
+                    drop(place);
+                });
             }
         }
+    }
+}
+
+/// Monitored pools in the order in which they are due, so that a look costs what is due and not what there is.
+#[derive(Default)]
+struct Schedule {
+    /// [`Live::monitors`] of the configuration they are from.
+    of: u64,
+    pools: Vec<(Arc<Zone>, usize)>,
+    /// When each is due, with its place in `pools`; the earliest first.
+    queue: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl Schedule {
+    /// Takes over the monitors of a configuration, if they are others.
+    fn follow(&mut self, live: &Live) {
+        if self.of == live.monitors {
+            return;
+        }
+        self.of = live.monitors;
+        let zones = live.zones.monitored().filter_map(|(_, entry)| entry.compiled());
+        let pools = zones.flat_map(|zone| {
+            let monitored = zone.pools.iter().enumerate().filter(|(_, pool)| pool.doc.monitor.is_some());
+            monitored.map(|(p, _)| (zone.clone(), p))
+        });
+        self.pools = pools.collect();
+        let due = |(at, (zone, p)): (usize, &(Arc<Zone>, usize))| {
+            let due_ms = zone.pools.get(*p).and_then(|pool| pool.balance.next_probe_ms()).unwrap_or(0);
+            Reverse((due_ms, at))
+        };
+        self.queue = self.pools.iter().enumerate().map(due).collect();
+    }
+
+    /// A pool that is due. Each comes once for a time.
+    fn due(&mut self, now_ms: u64) -> Option<(Arc<Zone>, usize)> {
+        let mut first = self.queue.peek_mut()?;
+        let Reverse((due_ms, at)) = *first;
+        if due_ms > now_ms {
+            return None;
+        }
+        let (zone, p) = self.pools.get(at)?;
+        // Looked at again when its next probe is due, which is known once this one is claimed: at the next look.
+        let next_ms = zone.pools.get(*p).and_then(|pool| pool.balance.next_probe_ms()).unwrap_or(0);
+        let look_ms = now_ms + u64::try_from(LOOK.as_millis()).unwrap_or(0);
+        *first = Reverse((next_ms.max(look_ms), at));
+        Some((zone.clone(), *p))
     }
 }
 
@@ -132,4 +177,32 @@ where
     };
     driver.abort();
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_monitored_pool_comes_when_it_is_due_and_once_for_a_time() {
+        let text = "zone = [{ name = \"a.test\", pool = [
+            { name = \"p\", origins = [{ url = \"http://h.test\" }], monitor = { interval = \"10s\" } },
+            { name = \"q\", origins = [{ url = \"http://i.test\" }] } ],
+            route = [{ pool = \"p\" }] }]";
+        let live = crate::live::tests::live(text);
+        let mut schedule = Schedule::default();
+        schedule.follow(&live);
+        let due = |schedule: &mut Schedule, now_ms: u64| -> Vec<usize> {
+            std::iter::from_fn(|| schedule.due(now_ms).map(|(_, p)| p)).collect()
+        };
+        assert_eq!(due(&mut schedule, 1000), [0], "nobody has asked yet, and the other has no monitor");
+        let pool = live.only().unwrap().pools[0].balance.clone();
+        assert!(!pool.claim_probe(0, 1000, 5), "the first falls somewhere in the first interval");
+        let next_ms = pool.next_probe_ms().unwrap();
+        assert!(due(&mut schedule, 1000).is_empty());
+        due(&mut schedule, 1250);
+        let early_ms = next_ms - 1;
+        assert!(due(&mut schedule, early_ms.max(1250)).is_empty(), "not before {next_ms}");
+        assert_eq!(due(&mut schedule, next_ms.max(1500)), [0]);
+    }
 }

@@ -176,6 +176,15 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// Gives back the memory of names that nobody holds any more. Otherwise they go when new ones need their place.
+    pub fn forget_unused(&self) {
+        let mut names = self.names.lock();
+        names.retain(|_, entry| entry.strong_count() > 0);
+        names.shrink_to_fit();
+    }
+}
+
 impl Name {
     /// The host asked for.
     #[must_use]

@@ -1,14 +1,15 @@
 //! A zone's document compiled to what requests use.
 
-use super::entry::Home;
+use crate::stages::{self, Shared};
 use super::zone::{Origin, OriginId, Pool, Route, Zone};
 use parking_lot::Mutex;
 use seawall_balance as balance;
+use seawall_guard::{Guard, Sabotage};
 use seawall_httpcache as httpcache;
 use seawall_model as model;
 use seawall_net::resolver::Resolver;
 use seawall_net::tls::client::OriginConfigs;
-use seawall_telemetry::{OriginSlot, Registry};
+use seawall_telemetry::{OriginSlot, Registry, ZoneSlot};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,30 @@ pub(crate) struct Means {
     pub configs: Mutex<OriginConfigs>,
     /// Where zones and origins are counted.
     pub registry: Arc<Registry>,
+    /// In a drill.
+    pub sabotage: Option<Arc<Sabotage>>,
+}
+
+/// Where a compiled zone belongs.
+pub(super) struct Place<'a> {
+    /// First bytes of its unit's hash.
+    pub unit: u64,
+    pub slot: ZoneSlot,
+    /// Where its origins are counted, by pool and name.
+    pub slots: &'a dyn Fn(&str, &str) -> OriginSlot,
+    /// Gives a pool the state of its namesakes.
+    pub take_in: &'a dyn Fn(&str, balance::Pool) -> Arc<balance::Pool>,
 }
 
 /// Why a zone could not be compiled.
 #[derive(Debug, thiserror::Error)]
-pub enum CompileError {
+pub(crate) enum CompileError {
+    /// Its unit.
+    #[error(transparent)]
+    Unit(#[from] seawall_snapshot::UnitFault),
+    /// It takes too much time or memory.
+    #[error(transparent)]
+    Limit(#[from] seawall_snapshot::LimitFault),
     /// A pool's numbers.
     #[error("pool {pool}: {source}")]
     Pool {
@@ -43,19 +63,26 @@ pub enum CompileError {
     /// A name that is not there.
     #[error("pool {0} does not exist")]
     NoPool(String),
+    /// A rule or a list.
+    #[error("{0}")]
+    Stages(#[from] crate::stages::CompileStages),
     /// A fault of ours, contained.
     #[error("compiling it panicked: {0}")]
     Panic(String),
 }
 
-/// Compiles a zone. Pools take over from those of the same name that `home` knows.
+/// Compiles a zone.
 pub(super) fn zone(
     means: &Means,
+    shared: &Shared,
     mut doc: model::Zone,
-    home: &Home,
-    slots: &dyn Fn(&str, &str) -> OriginSlot,
-    entry: u64,
+    place: &Place<'_>,
 ) -> Result<Zone, CompileError> {
+    // Always limited, but in the drill that shows what the limits of patterns are for.
+    let limited = means.sabotage.as_ref().is_none_or(|s| !s.without(Guard::PatternLimits));
+    // Spreads the probes of breakers from those of other zones.
+    let seed = place.unit as u32;
+    let stages = stages::compile(&doc, seed, limited, &|name| shared.list(name))?;
     let pools = std::mem::take(&mut doc.pools);
     let names: Vec<String> = pools.iter().map(|p| p.name.clone()).collect();
     let position = |name: &str| {
@@ -65,13 +92,13 @@ pub(super) fn zone(
         let pool = position(&r.pool)?;
         Ok(route(&doc, r, pool))
     });
-    let routes = routes.collect::<Result<_, _>>()?;
+    let routes = routes.collect::<Result<_, CompileError>>()?;
     let pools = pools.into_iter().map(|p| {
         let fallback = p.fallback.iter().map(|n| position(n)).collect::<Result<_, _>>()?;
-        pool(means, &doc, p, fallback, home, slots, entry)
+        pool(means, &doc, p, fallback, place)
     });
-    let pools = pools.collect::<Result<_, _>>()?;
-    Ok(Zone { slot: home.slot(), doc, routes, pools })
+    let pools = pools.collect::<Result<_, CompileError>>()?;
+    Ok(Zone { slot: place.slot, unit: place.unit, doc, routes, pools, stages })
 }
 
 fn pool(
@@ -79,9 +106,7 @@ fn pool(
     zone: &model::Zone,
     mut doc: model::Pool,
     fallback: Vec<usize>,
-    home: &Home,
-    slots: &dyn Fn(&str, &str) -> OriginSlot,
-    entry: u64,
+    place: &Place<'_>,
 ) -> Result<Pool, CompileError> {
     let docs = std::mem::take(&mut doc.origins);
     let members = docs.iter().map(|o| balance::Member {
@@ -94,9 +119,9 @@ fn pool(
     let members = members.collect();
     let fault = |source| CompileError::Pool { pool: doc.name.clone(), source };
     let state = balance::Pool::new(settings(zone, &doc), members).map_err(fault)?;
-    let origins = docs.into_iter().map(|o| origin(means, slots(&doc.name, &o.name), o));
+    let origins = docs.into_iter().map(|o| origin(means, (place.slots)(&doc.name, &o.name), o));
     let origins = origins.collect::<Result<_, _>>()?;
-    let balance = home.take_in(entry, &doc.name, state);
+    let balance = (place.take_in)(&doc.name, state);
     Ok(Pool { doc, balance, origins, fallback })
 }
 

@@ -1,25 +1,29 @@
-//! A zone in the table: its document, and the zone compiled from it once it is used.
+//! A zone in the table: its unit, and the zone compiled from it once it is used.
 
 use super::compile::{self, CompileError, Means};
 use super::zone::Zone;
 use crate::hosts::Host;
+use crate::stages::Shared;
 use parking_lot::Mutex;
 use seawall_balance as balance;
 use seawall_model as model;
+use seawall_snapshot::{Unit, codec};
 use seawall_telemetry::metrics::OriginName;
 use seawall_telemetry::{OriginSlot, Registry, ZoneSlot};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// One version of a zone. It stays the same object for as long as its document does, in whatever tables.
+/// One version of a zone. It stays the same object for as long as its unit and the lists that it names do, in whatever
+/// tables.
 pub(crate) struct Entry {
     /// Tells the pools of this version from those of others.
     id: u64,
-    doc: Arc<model::Zone>,
+    unit: Arc<Unit>,
     hosts: Arc<[Host]>,
     /// Names of lists that its rules look into.
     lists: Box<[Box<str>]>,
+    certificates: Box<[model::Certificate]>,
     home: Arc<Home>,
     origins: Box<[OriginClaim]>,
     monitored: bool,
@@ -59,8 +63,8 @@ struct OriginClaim {
 static ENTRY: AtomicU64 = AtomicU64::new(1);
 
 impl Entry {
-    /// A version of the zone that `past` is the version before of.
-    pub(super) fn new(means: &Means, doc: Arc<model::Zone>, past: Option<&Entry>) -> Entry {
+    /// A version of a zone; `past` is the version before.
+    pub(super) fn new(means: &Means, unit: Arc<Unit>, doc: &model::Zone, past: Option<&Entry>) -> Entry {
         let hosts: Vec<Host> = doc.hosts.iter().map(Host::from).collect();
         let hosts = match past {
             Some(past) if *past.hosts == *hosts => past.hosts.clone(),
@@ -73,33 +77,34 @@ impl Entry {
         Entry {
             id: ENTRY.fetch_add(1, Ordering::Relaxed),
             hosts,
-            lists: Box::default(),
-            origins: claims(means, &doc),
+            lists: lists(doc),
+            certificates: doc.certificates.as_slice().into(),
+            origins: claims(means, doc),
             home,
             monitored: doc.pools.iter().any(|p| p.monitor.is_some()),
             settled: AtomicBool::new(false),
             zone: OnceLock::new(),
-            doc,
+            unit,
         }
     }
 
     /// Name of the zone.
+    #[inline]
     pub(crate) fn name(&self) -> &str {
-        &self.doc.name
+        &self.unit.name
     }
 
-    /// Its document.
-    pub(crate) fn doc(&self) -> Arc<model::Zone> {
-        self.doc.clone()
-    }
-
-    /// Whether it was made from this document.
-    pub(super) fn is_of(&self, doc: &model::Zone) -> bool {
-        *self.doc == *doc
+    /// What it was made of.
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
     }
 
     pub(super) fn hosts(&self) -> &Arc<[Host]> {
         &self.hosts
+    }
+
+    pub(super) fn certificates(&self) -> &[model::Certificate] {
+        &self.certificates
     }
 
     pub(super) fn lists(&self) -> &[Box<str>] {
@@ -117,10 +122,10 @@ impl Entry {
     /// The zone, compiled now if it never was. Nothing only where that fails although it did not when the configuration
     /// was loaded.
     #[inline]
-    pub(crate) fn zone(&self, means: &Means) -> Option<&Arc<Zone>> {
+    pub(crate) fn zone(&self, means: &Means, shared: &Shared) -> Option<&Arc<Zone>> {
         match self.zone.get() {
             Some(zone) => zone.as_ref(),
-            None => self.first_use(means),
+            None => self.first_use(means, shared),
         }
     }
 
@@ -130,8 +135,12 @@ impl Entry {
     }
 
     #[cold]
-    fn first_use(&self, means: &Means) -> Option<&Arc<Zone>> {
-        let compile = || match self.compile(means, (*self.doc).clone()) {
+    fn first_use(&self, means: &Means, shared: &Shared) -> Option<&Arc<Zone>> {
+        let compile = || match codec::zone_of(&self.unit).map_err(CompileError::from) {
+            Ok(doc) => self.compile(means, shared, doc),
+            Err(fault) => Err(fault),
+        };
+        let compile = || match compile() {
             Ok(zone) => Some(Arc::new(zone)),
             Err(fault) => {
                 tracing::error!(zone = self.name(), %fault, "a zone could be compiled when it was loaded and cannot be now");
@@ -141,31 +150,32 @@ impl Entry {
         self.zone.get_or_init(compile).as_ref()
     }
 
-    /// Tries whether it can be compiled, and keeps the result where it is worth it.
-    pub(super) fn check(&self, means: &Means, keep: bool) -> Result<(), CompileError> {
-        let zone = self.compile(means, (*self.doc).clone())?;
-        if keep || self.monitored {
-            // Nobody else knows this entry yet.
-            let _ = self.zone.set(Some(Arc::new(zone)));
-        }
-        Ok(())
-    }
-
-    fn compile(&self, means: &Means, doc: model::Zone) -> Result<Zone, CompileError> {
+    /// Compiles it, containing panics: what a zone says is user input.
+    pub(super) fn compile(&self, means: &Means, shared: &Shared, doc: model::Zone) -> Result<Zone, CompileError> {
         let slots = |pool: &str, origin: &str| {
             let is = |c: &&OriginClaim| c.name.pool == pool && c.name.origin == origin;
             self.origins.iter().find(is).map_or(OriginSlot::OTHER, |c| c.slot)
         };
-        let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            compile::zone(means, doc, &self.home, &slots, self.id)
-        }));
-        let zone = compiled.unwrap_or_else(|panic| Err(CompileError::Panic(said(&*panic))))?;
-        Ok(zone)
+        let take_in = |name: &str, pool| self.home.take_in(self, name, pool);
+        let unit = self.unit.hash.prefix();
+        let place = compile::Place { unit, slot: self.home.slot(), slots: &slots, take_in: &take_in };
+        let compiled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| compile::zone(means, shared, doc, &place)));
+        compiled.unwrap_or_else(|panic| Err(CompileError::Panic(said(&*panic))))
+    }
+
+    /// Keeps what was compiled, so that no request needs to wait for it.
+    pub(super) fn keep(&self, zone: Zone) {
+        // A failure to set means that it is there.
+        let _ = self.zone.set(Some(Arc::new(zone)));
     }
 
     /// Says that this is the version in force now: from here on its settings rule what all versions share.
     pub(super) fn settle(&self) {
-        self.settled.store(true, Ordering::Release);
+        // Under the lock, so that a zone compiled at this moment either sees it or is seen.
+        let pools = self.home.pools.lock();
+        self.settled.store(true, Ordering::Relaxed);
+        pools.iter().filter(|h| h.entry == self.id).filter_map(|h| h.pool.upgrade()).for_each(|p| p.settle());
     }
 }
 
@@ -181,16 +191,23 @@ impl Home {
         self.claim.as_ref().map_or(ZoneSlot::OTHER, |claim| claim.slot)
     }
 
-    /// Gives a new pool what its namesake knows, and makes it known itself.
-    pub(super) fn take_in(&self, entry: u64, name: &str, mut pool: balance::Pool) -> Arc<balance::Pool> {
+    /// Gives a new pool of an entry what its namesakes know, and makes it known itself.
+    fn take_in(&self, entry: &Entry, name: &str, mut pool: balance::Pool) -> Arc<balance::Pool> {
         let mut pools = self.pools.lock();
         pools.retain(|housed| housed.pool.strong_count() > 0);
-        let past = pools.iter().rev().filter(|housed| *housed.name == *name).find_map(|h| h.pool.upgrade());
-        if let Some(past) = past {
-            pool.adopt(&past);
+        let namesakes = || pools.iter().rev().filter(|h| *h.name == *name).filter_map(|h| h.pool.upgrade());
+        if let Some(in_force) = namesakes().find(|p| p.is_settled()) {
+            pool.adopt(&in_force);
+        } else if let Some(on_trial) = namesakes().next() {
+            pool.share(&on_trial);
+        }
+        if entry.settled.load(Ordering::Relaxed) {
+            pool.settle();
+        } else {
+            pool.begin_trial();
         }
         let pool = Arc::new(pool);
-        pools.push(Housed { entry, name: name.into(), pool: Arc::downgrade(&pool) });
+        pools.push(Housed { entry: entry.id, name: name.into(), pool: Arc::downgrade(&pool) });
         pool
     }
 }
@@ -216,6 +233,15 @@ fn claims(means: &Means, zone: &model::Zone) -> Box<[OriginClaim]> {
         (slot != OriginSlot::OTHER).then(|| OriginClaim { registry: means.registry.clone(), name, slot })
     });
     claims.collect()
+}
+
+/// Lists that a zone looks into.
+fn lists(zone: &model::Zone) -> Box<[Box<str>]> {
+    let of_rules = zone.rules.iter().filter_map(|rule| rule.when.list.as_ref());
+    let mut names: Vec<&String> = zone.bans.iter().chain(of_rules).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| name.as_str().into()).collect()
 }
 
 /// What a panic said.

@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::sharded::Sharded;
 use crate::hosts::{Host, Hosts};
+use seawall_net::tls::dev::NAMES_MAX;
 use std::sync::Arc;
 
 /// Zones that are copied together when one of them changes: a few microseconds of counting references.
@@ -22,10 +23,12 @@ pub(crate) struct Table {
 struct Chunk {
     entries: [Option<Arc<Entry>>; CHUNK],
     used: usize,
-    /// Which of them have monitors, are counted one by one in the metrics, name lists, stand for a version that failed.
+    /// Which of them have monitors, are counted one by one in the metrics, name lists, have certificates of their own,
+    /// stand for a version that failed.
     monitored: Bits,
     counted: Bits,
     listed: Bits,
+    certified: Bits,
     kept: Bits,
 }
 
@@ -37,6 +40,7 @@ impl Default for Chunk {
             monitored: Bits::default(),
             counted: Bits::default(),
             listed: Bits::default(),
+            certified: Bits::default(),
             kept: Bits::default(),
         }
     }
@@ -115,6 +119,17 @@ impl Table {
         self.of(|chunk| chunk.listed)
     }
 
+    /// Zones with certificates of their own.
+    pub(crate) fn certified(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
+        self.of(|chunk| chunk.certified)
+    }
+
+    /// Hosts of the zones in the lowest slots: as many as the self-signed certificate may be asked to carry, with room for
+    /// those that cannot stand in one.
+    pub(crate) fn first_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.iter().flat_map(|(_, entry)| entry.hosts().iter()).take(2 * NAMES_MAX)
+    }
+
     /// Zones that stand in the place of a newer version that failed.
     pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
         self.of(|chunk| chunk.kept)
@@ -127,8 +142,8 @@ impl Table {
     }
 
     /// Takes a zone in, in the place of its namesake if there is one. `kept`: it stands for a newer version that failed,
-    /// and whoever else claims a host of it has that host.
-    pub(crate) fn put(&mut self, entry: Arc<Entry>, kept: bool) {
+    /// and whoever else claims a host of it has that host. Answers its slot.
+    pub(crate) fn put(&mut self, entry: Arc<Entry>, kept: bool) -> usize {
         let slot = match self.named(entry.name()) {
             Some(slot) => slot,
             None => {
@@ -148,6 +163,7 @@ impl Table {
         if !same_claims {
             self.claim(&hosts, slot);
         }
+        slot
     }
 
     /// Takes a zone out.
@@ -173,6 +189,7 @@ impl Table {
         chunk.monitored.set(at, entry.as_ref().is_some_and(|e| e.is_monitored()));
         chunk.counted.set(at, entry.as_ref().is_some_and(|e| e.is_counted()));
         chunk.listed.set(at, entry.as_ref().is_some_and(|e| !e.lists().is_empty()));
+        chunk.certified.set(at, entry.as_ref().is_some_and(|e| !e.certificates().is_empty()));
         chunk.kept.set(at, entry.is_some() && kept);
         if let Some(place) = chunk.entries.get_mut(at) {
             chunk.used = (chunk.used + usize::from(entry.is_some())) - usize::from(place.is_some());

@@ -16,6 +16,10 @@ pub(crate) struct Zone {
     pub slot: ZoneSlot,
     pub routes: Vec<Route>,
     pub pools: Vec<Pool>,
+    /// The guarded modules it uses.
+    pub stages: crate::stages::Stages,
+    /// First bytes of its unit's hash, never 0: what the crash recorder keeps of it.
+    pub unit: u64,
 }
 
 /// A route, compiled.
