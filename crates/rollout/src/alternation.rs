@@ -20,7 +20,7 @@ pub const MEMORY_MS: u64 = 6 * 3_600_000;
 const CALM_MS: u64 = 60_000;
 /// Artifacts followed. There is a handful of kinds; more than this is a caller's mistake, and the newest are not followed.
 const ARTIFACTS_MAX: usize = 256;
-/// Turns remembered of each.
+/// Turns, and bad versions, remembered of each.
 const TURNS_MAX: usize = 16;
 
 /// Follows artifacts by name.
@@ -44,6 +44,10 @@ pub struct Finding {
 struct Track {
     /// The last version and whether it was good.
     last: Option<(u64, bool)>,
+    /// Whether the version before it was good.
+    good_before: bool,
+    /// Versions that were bad, and when, the newest last.
+    bad: VecDeque<(u64, u64)>,
     /// When it turned from good to bad, the newest last.
     turns: VecDeque<u64>,
     alternations: u32,
@@ -61,13 +65,25 @@ impl Alternation {
             return None;
         }
         let track = self.tracks.entry(artifact.to_owned()).or_default();
-        let was_good = track.last.is_some_and(|(_, good)| good);
+        // A version that turned out bad before is bad, whatever a first look says.
+        track.bad.retain(|(_, at)| now_ms.saturating_sub(*at) < MEMORY_MS);
+        let ok = ok && !track.bad.iter().any(|(known, _)| *known == hash);
+        if track.last.is_none_or(|(last, _)| last != hash) {
+            track.good_before = track.last.is_some_and(|(_, good)| good);
+        }
+        let said_bad = track.last == Some((hash, false));
         track.last = Some((hash, ok));
         if ok {
             return None;
         }
         track.last_bad_ms = now_ms;
-        if was_good {
+        if !said_bad {
+            track.bad.push_back((hash, now_ms));
+            if track.bad.len() > TURNS_MAX {
+                track.bad.pop_front();
+            }
+        }
+        if track.good_before && !said_bad {
             track.turns.retain(|turn| now_ms.saturating_sub(*turn) < MEMORY_MS);
             if track.turns.is_empty() {
                 track.alternations = 0;

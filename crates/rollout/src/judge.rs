@@ -18,6 +18,8 @@ const SUSPICION: f64 = 0.01;
 const STRICT_SHARE: u64 = 50;
 /// Requests without a failure beside the candidate that make up "nothing failed before".
 const STRICT_BESIDE: u64 = 20;
+/// Failures before, for what happens now and then to anybody: one alone is never enough.
+const NONE_IS_NOT_NORMAL: u64 = 1;
 /// By how much a rate must rise besides being no chance.
 const RATIO: f64 = 1.5;
 /// Latency is compared from this on, in microseconds: what lies below nobody notices.
@@ -75,10 +77,13 @@ pub(crate) fn judge(gate: &Gate, pair: Pair<'_>, beside: &Beside) -> Finding {
             let shares = [of(s.edge_errors, s.requests), of(c.edge_errors, c.requests)];
             failures(gate, pair, shares, beside.requests, beside.edge_errors)
         }
+        Metric::Overruns => {
+            let shares = [of(s.overruns, s.requests), of(c.overruns, c.requests)];
+            failures(gate, pair, shares, 0, NONE_IS_NOT_NORMAL)
+        }
         Metric::ScoresAbsent => {
             let shares = [of(s.unscored, s.scorable()), of(c.unscored, c.scorable())];
-            // Zeroes before say nothing here: whether zones ask for scores at all may have changed.
-            failures(gate, pair, shares, 0, 1)
+            failures(gate, pair, shares, 0, NONE_IS_NOT_NORMAL)
         }
         Metric::Scores => scores(gate, pair),
         Metric::Verdicts => {

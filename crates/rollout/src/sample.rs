@@ -13,8 +13,12 @@ pub struct Sample {
     pub edge_errors: u64,
     /// Requests that ended in an error of an origin, or of the way to it.
     pub origin_errors: u64,
-    /// Faults of modules. One request may bring several.
+    /// Faults of modules: panics, errors, overruns of memory and those of time that open a breaker at once. One request
+    /// may bring several.
     pub module_faults: u64,
+    /// Smaller overruns of time. They are counted apart: on a busy machine a thread may be put aside in the middle of
+    /// a module, and that says nothing about a candidate unless it happens often.
+    pub overruns: u64,
     /// Requests that were blocked.
     pub blocked: u64,
     /// Requests that were challenged.
@@ -66,6 +70,7 @@ impl Sample {
         with(&mut self.edge_errors, other.edge_errors);
         with(&mut self.origin_errors, other.origin_errors);
         with(&mut self.module_faults, other.module_faults);
+        with(&mut self.overruns, other.overruns);
         with(&mut self.blocked, other.blocked);
         with(&mut self.challenged, other.challenged);
         with(&mut self.cacheable, other.cacheable);
