@@ -42,6 +42,7 @@ pub struct Installation {
     tool: PathBuf,
     pace: Pace,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     supervisor: Option<Child>,
     log: Arc<Mutex<String>>,
     dir: TempDir,
@@ -62,6 +63,7 @@ impl Installation {
             tool: program.to_owned(),
             pace,
             environment: Vec::new(),
+            arguments: Vec::new(),
             supervisor: None,
             log: Arc::default(),
             dir,
@@ -128,6 +130,11 @@ impl Installation {
         Ok(())
     }
 
+    /// Further arguments of `seawall run`, from now on.
+    pub fn arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
     /// Starts the program and waits until it serves.
     pub async fn start(&mut self) -> Result<(), Fault> {
         self.launch(&[])?;
@@ -139,7 +146,7 @@ impl Installation {
         self.kill();
         let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([self.program.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).arg("run").arg("--config").arg(&self.config);
+        command.args(words).arg("run").arg("--config").arg(&self.config).args(&self.arguments);
         // What the person has set for an edge of their own is not meant for this one.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SEAWALL_") {

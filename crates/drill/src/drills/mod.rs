@@ -1,6 +1,7 @@
 //! The drills, in the order in which `drill all` runs them.
 
 mod bad_regex;
+mod cold_start;
 mod empty_means_all;
 mod error_storm;
 mod feature_file;
@@ -28,6 +29,7 @@ pub const DRILLS: &[Manifest] = &[
     empty_means_all::MANIFEST,
     stale_writer::MANIFEST,
     one_bad_zone::MANIFEST,
+    cold_start::MANIFEST,
     bad_regex::MANIFEST,
     flash_crowd::MANIFEST,
     upgrade::MANIFEST,
