@@ -70,7 +70,8 @@ pub struct Edge {
     /// Names of lists whose addresses are refused in every zone. Default none.
     #[serde(default)]
     pub bans: Vec<String>,
-    /// Settings of modules for every zone; those of a zone come before them. Default none.
+    /// Settings of modules for every zone. Off here is off everywhere; a mode that a zone sets comes before the one here.
+    /// Default none.
     #[serde(default, skip_serializing_if = "Modules::is_empty")]
     pub modules: Modules,
     /// The feature file of the bot module (`[edge.bot] features`). Default `None`: the one built in.

@@ -30,7 +30,7 @@ pub use edge::{
 pub use host::{HostFault, HostPattern, host_name};
 pub use limits::{LIMITS, Limit};
 pub use list::List;
-pub use module::{Budget, FailMode, MODULES, Module, ModuleInfo, ModuleSetting, Modules};
+pub use module::{Budget, FailMode, MODULES, Module, ModuleInfo, ModuleSetting, Modules, Settled};
 pub use pattern::{NamePattern, PathPattern, PatternFault};
 pub use pool::{
     Affinity, Concurrency, Ejection, HashKey, Monitor, MonitorKind, Origin, OriginTls, Policy, PolicyFault,

@@ -185,6 +185,16 @@ impl Module {
         self.info().mode
     }
 
+    /// What holds of it in a zone: what is off for the edge is off everywhere, so that a kill switch needs one setting;
+    /// otherwise the zone's word comes before the edge's, and both before the module's own.
+    #[must_use]
+    pub fn settle(self, edge: &Modules, zone: &Modules) -> Settled {
+        Settled {
+            off: edge.is_off(self) || zone.is_off(self),
+            mode: zone.mode(self).or(edge.mode(self)).unwrap_or(self.default_mode()),
+        }
+    }
+
     /// What one call may take.
     #[must_use]
     pub fn budget(self) -> Budget {
@@ -248,6 +258,15 @@ pub struct ModuleSetting {
     /// What happens while it cannot work. Default `None`: its own default.
     #[serde(deserialize_with = "text::some", skip_serializing_if = "Option::is_none")]
     pub mode: Option<FailMode>,
+}
+
+/// What holds of a module in a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether it is off.
+    pub off: bool,
+    /// What happens while it cannot work.
+    pub mode: FailMode,
 }
 
 /// Settings by module. A module that is not here has nothing set.
@@ -338,6 +357,31 @@ mod tests {
         }
         assert_eq!(Module::of_name("waf"), None);
         assert_eq!(Module::of_index(6), None);
+    }
+
+    #[test]
+    fn off_for_the_edge_is_off_everywhere_and_otherwise_the_zone_comes_first() {
+        let set = |off, mode| {
+            let mut modules = Modules::default();
+            modules.set(Module::Firewall, ModuleSetting { off, mode });
+            modules
+        };
+        let none = Modules::default();
+        for (edge, zone, off, mode) in [
+            (&none, &none, false, FailMode::Open),
+            (&set(true, None), &set(false, Some(FailMode::Closed)), true, FailMode::Closed),
+            (&set(false, Some(FailMode::Stale)), &none, false, FailMode::Stale),
+            (
+                &set(false, Some(FailMode::Stale)),
+                &set(false, Some(FailMode::Closed)),
+                false,
+                FailMode::Closed,
+            ),
+            (&none, &set(true, None), true, FailMode::Open),
+        ] {
+            assert_eq!(Module::Firewall.settle(edge, zone), Settled { off, mode });
+            assert_eq!(Module::Bot.settle(edge, zone), Settled { off: false, mode: FailMode::Stale });
+        }
     }
 
     #[test]

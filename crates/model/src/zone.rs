@@ -91,7 +91,7 @@ pub struct Zone {
     /// The bot module.
     #[serde(default, skip_serializing_if = "text::plain")]
     pub bot: Bot,
-    /// Settings of modules for this zone; they come before those of the edge. Default none.
+    /// Settings of modules for this zone: see [`Module::settle`](crate::Module::settle). Default none.
     #[serde(default, skip_serializing_if = "Modules::is_empty")]
     pub modules: Modules,
 }

@@ -122,6 +122,7 @@ fn from_file(spot: &Spot<'_, '_>, path: &Path, addresses: &mut Vec<IpNet>) {
             let fix = "give the path of a text file; a relative one starts from the folder of the configuration file";
             let told = match error.kind() {
                 ErrorKind::NotFound => format!("there is no file {shown}"),
+                ErrorKind::InvalidInput => format!("{shown} is no regular file"),
                 _ => format!("{shown} cannot be read: {}", error.kind()),
             };
             spot.error(told, fix.to_owned());

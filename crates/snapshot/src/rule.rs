@@ -59,7 +59,7 @@ fn when(table: &Reader<'_, '_>, rule: &str, bot: &Bot) -> When {
     if let Some(list) = &when.list
         && !table.cx.has_list(list)
     {
-        let told = format!("rule `{}` names the list `{}`, and there is none", short(rule), short(list));
+        let told = valid::names_no_list(rule, list);
         table.cx.no_list(&table.spot_of("list"), told, list);
     }
     if table.has("score_below") {

@@ -19,6 +19,8 @@ fn every_case_is_told_as_recorded() {
         ("open.key", "-----BEGIN PRIVATE KEY-----\n"),
         ("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
         ("text.pem", "hello"),
+        ("nets.txt", "10.0.0.1\nexample.com # no\n::/0\n"),
+        ("blank.txt", "# nothing yet\n\n"),
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
@@ -50,6 +52,9 @@ fn told(parsed: &Parsed) -> String {
             format!("zones: {}\n", names.join(" "))
         }
     };
+    for list in &parsed.refused_lists {
+        out.push_str(&format!("refused list: {list}\n"));
+    }
     for zone in &parsed.degraded {
         out.push_str(&format!("degraded: {}\n", zone.name));
     }

@@ -48,6 +48,8 @@ fn the_full_file_is_read_to_the_last_key() {
     std::fs::write(folder.path().join("a.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     std::fs::write(folder.path().join("a.key"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     private(&folder.path().join("a.key"));
+    std::fs::write(folder.path().join("bad.txt"), "# bad people\n198.51.100.7 # one\n\n2001:db8:1::/48\r\n")
+        .unwrap();
     std::fs::write(folder.path().join("seawall.toml"), include_str!("full.toml")).unwrap();
     let site = sound(load(&folder.path().join("seawall.toml"), &[]));
 
@@ -127,8 +129,86 @@ fn the_full_file_is_read_to_the_last_key() {
         }
     );
 
+    assert_eq!(edge.bans, ["bad"]);
+    let modules = |settings: &[(Module, bool, Option<FailMode>)]| {
+        Modules(settings.iter().map(|&(module, off, mode)| (module, ModuleSetting { off, mode })).collect())
+    };
+    let (open, closed, stale) = (Some(FailMode::Open), Some(FailMode::Closed), Some(FailMode::Stale));
+    assert_eq!(edge.modules, modules(&[(Module::Firewall, false, closed), (Module::Bot, true, None)]));
+    assert_eq!(edge.bot_features, Some(folder.path().join("features.json")));
+    assert_eq!(
+        edge.rollout,
+        Rollout {
+            stages: vec![5, 25],
+            hold: Duration::from_secs(2),
+            requests: 7,
+            soak: Duration::from_secs(3600),
+            keep: 30,
+            quick_hold: Duration::from_millis(300),
+        }
+    );
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        site.lists,
+        [
+            List {
+                name: "bad".to_owned(),
+                addresses: nets(&["192.0.2.0/24", "198.51.100.7/32", "2001:db8:1::/48"]),
+            },
+            List { name: "office".to_owned(), addresses: nets(&["2001:db8::1/128"]) },
+        ]
+    );
+
     let zone = &site.zones[0];
     assert_eq!(zone.name, "example.com");
+    assert_eq!(
+        (zone.bans.as_slice(), zone.bot),
+        (&["office".to_owned()][..], Bot { score: true, header: true })
+    );
+    assert_eq!(
+        zone.modules,
+        modules(&[
+            (Module::Redirect, false, stale),
+            (Module::Bans, false, open),
+            (Module::Bot, true, None),
+            (Module::Firewall, false, closed),
+            (Module::RequestHeaders, false, open),
+            (Module::ResponseHeaders, true, None),
+        ])
+    );
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        zone.rules,
+        [
+            Rule {
+                name: "admin".to_owned(),
+                enabled: true,
+                when: When {
+                    methods: vec!["POST".to_owned(), "PUT".to_owned()],
+                    path: text("^/wp-(admin|login)"),
+                    query: text("debug=1"),
+                    user_agent: text("(?i)sqlmap"),
+                    header: text("X-Test").zip(text("^yes$")),
+                    sources: nets(&["192.0.2.1/32", "2001:db8::/32"]),
+                    list: text("bad"),
+                    score_below: Some(30),
+                },
+                action: Action::Block,
+            },
+            Rule {
+                name: "watch".to_owned(),
+                enabled: false,
+                when: When { path: text("/x"), ..When::default() },
+                action: Action::Log,
+            },
+            Rule {
+                name: "office".to_owned(),
+                enabled: true,
+                when: When { list: text("office"), ..When::default() },
+                action: Action::Skip(vec![Module::RequestHeaders, Module::ResponseHeaders]),
+            },
+        ]
+    );
     assert_eq!(
         zone.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["example.com", "*.example.com"]
@@ -320,6 +400,10 @@ fn the_environment_overrides_the_edge() {
         ("SEAWALL_EDGE_TIMEOUTS_IDLE", "5"),
         ("SEAWALL_EDGE_LOG_ACCESS", "off"),
         ("SEAWALL_EDGE_TRACE_SAMPLE_PERCENT", "0.25"),
+        ("SEAWALL_EDGE_ROLLOUT_HOLD", "50ms"),
+        ("SEAWALL_EDGE_ROLLOUT_STAGES", "2, 20"),
+        ("SEAWALL_EDGE_MODULES_BOT", "off"),
+        ("SEAWALL_EDGE_BOT_FEATURES", "f.json"),
         ("SEAWALL_LOG", "debug"),
     ]);
     let file = format!("[edge]\nhttp = \":9\"\nworkers = 1\n{SMALLEST}");
@@ -336,6 +420,9 @@ fn the_environment_overrides_the_edge() {
     assert_eq!((site.edge.workers, site.edge.limits.body_bytes), (2, Some(1 << 20)));
     assert_eq!(site.edge.timeouts.idle, Duration::from_secs(5));
     assert_eq!(site.edge.log.access, AccessFormat::Off);
+    assert_eq!((site.edge.rollout.hold, site.edge.rollout.stages), (Duration::from_millis(50), vec![2, 20]));
+    assert!(site.edge.modules.is_off(Module::Bot));
+    assert_eq!(site.edge.bot_features.as_deref(), Some(Path::new("f.json")));
 }
 
 #[test]

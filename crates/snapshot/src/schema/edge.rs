@@ -80,12 +80,7 @@ pub(crate) static EDGE: Table = Table {
         key("log", Kind::Table(&LOG), Words("its defaults"), "The access log."),
         key("resolver", Kind::Table(&RESOLVER), Words("its defaults"), "Resolution of origin names."),
         key("trace", Kind::Table(&TRACE), Words("off"), "Traces of requests to an OpenTelemetry collector."),
-        key(
-            "bans",
-            Kind::Texts,
-            Is("[]"),
-            "Names of `[[list]]`s whose addresses are refused in every zone, with error 1006.",
-        ),
+        key("bans", Kind::Texts, Is("[]"), "Names of `[[list]]`s whose addresses are refused in every zone."),
         key(
             "modules",
             Kind::Table(&MODULES),
@@ -301,15 +296,25 @@ pub(crate) static MODULES: Table = Table {
     header: "[edge.modules]` and `[zone.modules]",
     doc: "Modules are the guarded stages of a request: the edge contains what goes wrong in one, and after a few faults leaves it \
           out for a while. Meanwhile `\"open\"` lets requests go on as if it were not there, `\"closed\"` answers 503 with a page \
-          that names it, and `\"stale\"` works on with its last good data. `\"off\"` turns it off by hand. A zone's own setting \
-          comes before the edge's.",
+          that names it, and `\"stale\"` works on with its last good data. `\"off\"` turns it off by hand. What is off for \
+          the edge is off everywhere; otherwise a zone's own setting comes first.",
     keys: &[
-        key("redirect", MODULE, Is("\"open\""), "Sends visitors from `http://` to `https://`."),
-        key("bans", MODULE, Is("\"closed\""), "Refuses the addresses of the lists in `bans`."),
-        key("bot", MODULE, Is("\"stale\""), "Scores requests by the feature file."),
-        key("firewall", MODULE, Is("\"open\""), "Tries the rules of the zone."),
-        key("request_headers", MODULE, Is("\"closed\""), "Edits header fields on the way to the origin."),
-        key("response_headers", MODULE, Is("\"closed\""), "Edits header fields on the way to the visitor."),
+        key("redirect", MODULE, Words("`\"open\"`"), "Sends visitors from `http://` to `https://`."),
+        key("bans", MODULE, Words("`\"closed\"`"), "Refuses the addresses of the lists in `bans`."),
+        key("bot", MODULE, Words("`\"stale\"`"), "Scores requests by the feature file."),
+        key("firewall", MODULE, Words("`\"open\"`"), "Tries the rules of the zone."),
+        key(
+            "request_headers",
+            MODULE,
+            Words("`\"closed\"`"),
+            "Edits header fields on the way to the origin.",
+        ),
+        key(
+            "response_headers",
+            MODULE,
+            Words("`\"closed\"`"),
+            "Edits header fields on the way to the visitor.",
+        ),
     ],
 };
 

@@ -56,7 +56,7 @@ pub(crate) static ZONE: Table = Table {
             "bans",
             Kind::Texts,
             Is("[]"),
-            "Names of `[[list]]`s whose addresses are refused, with error 1006, beside those of the edge.",
+            "Names of `[[list]]`s whose addresses are refused, beside those of the edge.",
         ),
         key("bot", Kind::Table(&BOT), Words("its defaults"), "The bot module."),
         key(

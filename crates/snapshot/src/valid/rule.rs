@@ -100,7 +100,8 @@ pub(crate) fn check_pattern(text: &str) -> Checked<u64> {
             Ok(bytes)
         }
         Err(fault) => {
-            let told = Fault::new(format!("`{}`: {fault}", short(text)), None);
+            let quoted = if text.is_empty() { String::new() } else { format!("`{}`: ", short(text)) };
+            let told = Fault::new(format!("{quoted}{fault}"), None);
             Err(match fault.limit() {
                 Some((_, limit)) => told.beyond(limit, text.len() as u64),
                 None => told,
@@ -135,14 +136,19 @@ pub(crate) fn lists_of_zone(zone: &Zone, has_list: &dyn Fn(&str) -> bool) -> Che
         if let Some(list) = &rule.when.list
             && !has_list(list)
         {
-            let fault = Fault::new(
-                format!("rule `{}` names the list `{}`, and there is none", short(&rule.name), short(list)),
-                "add it, or name another".to_owned(),
-            );
+            let fault = Fault::new(names_no_list(&rule.name, list), "add it, or name another".to_owned());
             return Err(fault).at("list").at("when").at_item("rules", index);
         }
     }
     Ok(())
+}
+
+/// What is wrong with a rule that names a list that is not there.
+pub(crate) fn names_no_list(rule: &str, list: &str) -> String {
+    match rule {
+        "" => format!("the rule names the list `{}`, and there is none", short(list)),
+        _ => format!("rule `{}` names the list `{}`, and there is none", short(rule), short(list)),
+    }
 }
 
 fn no_list(name: &str) -> Box<Fault> {
