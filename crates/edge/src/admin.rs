@@ -1,5 +1,6 @@
 //! Health, metrics and orders: HTTP/1 on addresses of their own, served by hyper off the workers' threads.
 
+use crate::orders;
 use crate::process::Process;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -129,8 +130,32 @@ async fn answer(request: Request<Incoming>, process: &Process, may_order: bool) 
             Err(fault) => text(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()),
         },
         (&Method::POST, "/purge") if may_order => purge(request, process).await,
+        (&Method::GET | &Method::POST, _) if may_order => changes(request, process).await,
         _ => text(StatusCode::NOT_FOUND, "here are /livez, /readyz and /metrics\n"),
     }
+}
+
+/// Orders and questions about changes (`crate::orders`).
+async fn changes(request: Request<Incoming>, process: &Process) -> Response<Full<Bytes>> {
+    let Some(handle) = process.rollout.get() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the edge is still starting\n");
+    };
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, ORDER_MAX).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the order is too long\n");
+    };
+    let body = body.to_bytes();
+    let (status, answer) = match (head.method, head.uri.path()) {
+        (Method::GET, "/snapshot") => orders::snapshot(handle),
+        (Method::GET, "/modules") => orders::modules(process),
+        (Method::GET, "/timeline") => orders::timeline(process, head.uri.query().unwrap_or("")),
+        (Method::POST, "/snapshot/apply") => orders::apply(process, handle, &body),
+        (Method::POST, "/snapshot/rollback") => orders::rollback(handle, &body),
+        (Method::POST, "/snapshot/unpin") => orders::unpin(handle, &body),
+        (Method::POST, "/module") => orders::switch(handle, &body),
+        _ => return text(StatusCode::NOT_FOUND, "there is no such order\n"),
+    };
+    text(status, answer)
 }
 
 fn unready(process: &Process) -> Option<&'static str> {
@@ -190,9 +215,7 @@ impl Order {
         let every_zone = self.zone.as_deref() == Some("*");
         let named = match &self.zone {
             Some(_) if every_zone && self.purge_everything => None,
-            Some(name) => {
-                Some(live.named(name).ok_or("there is no such zone")?)
-            }
+            Some(name) => Some(live.named(name).ok_or("there is no such zone")?),
             None => None,
         };
         let store = &process.store;

@@ -1,29 +1,40 @@
 //! The way of a request: whose it is, what it asks, who answers it, and what is recorded of it.
 
 use crate::cached;
+use crate::cohort::Lot;
 use crate::fetch::{self, Fetched};
 use crate::h1::HeadFault;
 use crate::live::{Route, Zone};
 use crate::message::{RequestBody, Sink, UploadFault};
 use crate::pages;
+use crate::process::Note;
 use crate::record;
 use crate::respond;
 use crate::spans::Span;
+use crate::stages::{self, Host, StageFacts, Teller, Verdict};
 use crate::trace;
 use crate::tunnel::Tunnel;
 use crate::upstream::{ConnectTimes, OriginFault};
 use crate::worker::{LiveRef, Worker};
-use seawall_http::{Fields, Known, Method, RequestHead, ResponseHead};
+use seawall_http::{Fields, Known, Method, RequestHead, ResponseHead, View};
+use seawall_model::Module;
 use seawall_net::tls::server::TlsInfo;
 use seawall_telemetry::names::{CacheStatus, ClientTimeout, Refusal};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Own tokens in CDN-Loop at which a request is taken to go in circles (RFC 8586). A few edges in a row are a
 /// legitimate set-up.
 const LOOP_MAX: usize = 4;
+/// When to try again after a closed module's 503, in seconds: its breaker probes by then.
+const CLOSED_RETRY_S: u32 = 2;
 /// The token we add to CDN-Loop.
 pub(crate) const LOOP_TOKEN: &[u8] = b"seawall";
 
@@ -97,8 +108,12 @@ pub(crate) struct Facts {
     pub attempts: u16,
     pub origin: Option<OriginFacts>,
     pub error: Option<(u16, String)>,
+    /// What the guarded stages found out.
+    pub stages: StageFacts,
     pub uncompressed: Option<u64>,
     pub span: Span,
+    /// What it drew, while a candidate is on its way.
+    pub lot: Option<Lot>,
 }
 
 /// The last attempt at an origin.
@@ -173,12 +188,12 @@ pub(crate) async fn run<B: RequestBody, S: Sink>(
     body: &mut B,
     sink: &mut S,
 ) -> Option<Tunnel> {
-    let live = w.live();
-    let mut facts = Facts { begun_ns: w.now_ns(), request_bytes: asked.head_bytes, ..Facts::default() };
+    let (live, lot) = w.live_for(client.peer.ip(), &scratch.request);
+    let mut facts = Facts { begun_ns: w.now_ns(), request_bytes: asked.head_bytes, lot, ..Facts::default() };
     facts.span = w.tracer.begin(&mut scratch.request.fields);
     name(w, &live, scratch);
     w.metrics.in_flight.inc();
-    let result = serve(w, &live, client, scratch, asked, body, sink, &mut facts).await;
+    let result = contained(w, &live, client, scratch, asked, body, sink, &mut facts).await;
     let tunnel = match result {
         Ok(tunnel) => tunnel,
         Err(fail) => {
@@ -222,6 +237,44 @@ pub(crate) async fn refuse<S: Sink>(
     record::write(w, &live, client, scratch, &facts, sink.sent());
 }
 
+/// Serves a request so that a panic ends it and nothing else, and so that after a crash of the process it is known whose
+/// request a thread had in hand (`seawall_sys::recorder`).
+async fn contained<B: RequestBody, S: Sink>(
+    w: &Rc<Worker>,
+    live: &LiveRef,
+    client: &Client,
+    scratch: &mut Scratch,
+    asked: Asked,
+    body: &mut B,
+    sink: &mut S,
+    facts: &mut Facts,
+) -> Result<Option<Tunnel>, Fail> {
+    // Of the zone, once it is known.
+    let unit = Cell::new(0);
+    let panic = {
+        let mut serving = pin!(serve(w, live, client, scratch, asked, body, sink, facts, &unit));
+        let polled = poll_fn(|cx| {
+            if unit.get() != 0 {
+                w.slot.enter(unit.get());
+            }
+            let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
+            w.slot.leave();
+            match polled {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        match polled.await {
+            Ok(result) => return result,
+            Err(panic) => panic,
+        }
+    };
+    let why = stages::what(&*panic);
+    let zone = facts.zone.and_then(|z| live.zone(z)).map_or(String::new(), |z| z.doc.name.clone());
+    let _ = w.process.notes.try_send(Note::Panicked { zone, unit: unit.get(), why });
+    Err(Fail::page(500, "answering this request failed inside Seawall"))
+}
+
 async fn serve<B: RequestBody, S: Sink>(
     w: &Rc<Worker>,
     live: &LiveRef,
@@ -231,6 +284,7 @@ async fn serve<B: RequestBody, S: Sink>(
     body: &mut B,
     sink: &mut S,
     facts: &mut Facts,
+    unit: &Cell<u64>,
 ) -> Result<Option<Tunnel>, Fail> {
     let (address, https) = whence(live, client, &scratch.request);
     facts.address = Some(address);
@@ -248,9 +302,25 @@ async fn serve<B: RequestBody, S: Sink>(
     {
         return Err(Fail::page(421, "this connection was made for another host"));
     }
-    if !https && zone.doc.always_https {
-        Box::pin(respond::to_https(w, live, scratch, sink, facts)).await?;
-        return Ok(None);
+    unit.set(zone.unit);
+    w.slot.enter(zone.unit);
+    if w.heads_wanted.get() > 0 {
+        w.keep_head(request, address, https);
+    }
+    if let Some(sabotage) = &w.process.sabotage {
+        stages::strike(sabotage, live, zone).map_err(|fault| Fail::page(500, fault.to_string()))?;
+    }
+    if !zone.stages.is_empty() || !live.shared.parts.is_empty() {
+        let view = View { head: request, address, https };
+        let verdict = zone.stages.decide(&host(w, live, zone), &view, &mut facts.stages);
+        match verdict {
+            Verdict::Go => {}
+            Verdict::Redirect => {
+                Box::pin(respond::to_https(w, live, scratch, sink, facts)).await?;
+                return Ok(None);
+            }
+            stop => return Err(stopped(&stop)),
+        }
     }
     check_loop(&request.fields)?;
     seawall_http::hop::drop_nominated(&mut request.fields);
@@ -258,11 +328,11 @@ async fn serve<B: RequestBody, S: Sink>(
     let path = request.path();
     let route = zone.route(request.host(), &request.method_text, path);
     let route = route.ok_or_else(|| Fail::page(404, "no route of this zone fits the request"))?;
-    for name in &route.doc.request_headers.remove {
-        request.fields.remove_named(name.as_bytes());
-    }
-    for (name, value) in &route.doc.request_headers.set {
-        request.fields.set_named(name.as_bytes(), value.as_bytes());
+    if !route.doc.request_headers.is_empty() {
+        let (host, edits) = (host(w, live, zone), &route.doc.request_headers);
+        let edited =
+            zone.stages.edit(Module::RequestHeaders, &host, edits, &mut request.fields, &mut facts.stages);
+        edited.map_err(closed)?;
     }
     let Scratch { request, response, added, ray } = scratch;
     let x = Exchange { w, live, zone, route, client, address, https, ray, asked };
@@ -298,6 +368,35 @@ pub(crate) async fn pass_on<S: Sink>(
     let sent = respond::stream(x, request, response, added, &mut fetched, sink, facts).await;
     fetched.finish(x, facts, sent.is_ok());
     sent
+}
+
+/// The surroundings of a zone's stages for one request.
+pub(crate) fn host<'a>(w: &'a Worker, live: &'a LiveRef, zone: &'a Zone) -> Host<'a> {
+    Host {
+        shared: &live.shared,
+        zone: &zone.doc.name,
+        stages: &zone.stages,
+        off: live.shared.off_for(&zone.doc.name),
+        now_ms: w.pool_ms(),
+        teller: Some(Teller { slot: &w.slot, metrics: &w.metrics, notes: &w.process.notes }),
+        sabotage: w.process.sabotage.as_deref(),
+        last: Cell::new(None),
+    }
+}
+
+fn stopped(verdict: &Verdict) -> Fail {
+    match verdict {
+        Verdict::Banned => Fail::page(1006, "this address is banned here"),
+        Verdict::Closed(module) => closed(*module),
+        _ => Fail::page(1020, "a firewall rule of this site blocks this request"),
+    }
+}
+
+/// The 503 of a module that fails and is set to stop requests then.
+pub(crate) fn closed(module: Module) -> Fail {
+    let detail =
+        format!("the module `{}` is failing, and is set to let no request past it then", module.name());
+    Fail::Page { code: 503, detail, retry_after_s: Some(CLOSED_RETRY_S) }
 }
 
 /// The client's address, and whether it used TLS, by what trusted proxies say.

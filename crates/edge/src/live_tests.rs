@@ -7,17 +7,22 @@ use seawall_net::resolver;
 use seawall_snapshot::schema::{Kind, ROOT, Table};
 use std::path::Path;
 
+thread_local! {
+    // The system's authorities are read once.
+    static MEANS: Arc<Means> = Arc::new(Means {
+        resolver: resolver::Resolver::system(resolver::Settings::default()),
+        configs: Default::default(),
+        registry: Arc::new(seawall_telemetry::Registry::new("test")),
+        sabotage: None,
+    });
+}
+
+pub(crate) fn means() -> Arc<Means> {
+    MEANS.with(Arc::clone)
+}
+
 fn compile(site: &model::Site) -> (Live, Vec<UnitFault>) {
-    thread_local! {
-        // The system's authorities are read once.
-        static MEANS: Arc<Means> = Arc::new(Means {
-            resolver: resolver::Resolver::system(resolver::Settings::default()),
-            configs: Default::default(),
-            registry: Arc::new(seawall_telemetry::Registry::new("test")),
-            sabotage: None,
-        });
-    }
-    MEANS.with(|means| Compiler { means, old: None }.site(site))
+    Compiler { means: &means(), old: None }.site(site)
 }
 
 pub(crate) fn live(text: &str) -> Live {

@@ -1,25 +1,36 @@
 //! What the workers of a process share.
 
+use crate::cohort::{Canary, Cells, Cohort};
+use crate::heads::Heads;
 use crate::live::{Live, Means, Retired};
+use crate::orders::Apply;
 use crate::recorder::Recorder;
+use crate::rollout::{Handle, Overlay};
 use crate::seats::Seats;
-use arc_swap::ArcSwap;
+use crate::watchdog::Stuck;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam_channel::Sender;
 use seawall_balance::Change;
 use seawall_cachestore::Store;
+use seawall_guard::{Fault, Sabotage};
 use seawall_httpcache::KeyMaker;
+use seawall_model::Module;
 use seawall_net::tls::certs::CertStore;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
+use seawall_rollout::Sample;
 use seawall_telemetry::Registry;
+use seawall_telemetry::timeline::Timeline;
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Shared by all workers; what changes in it is swapped whole or counted.
 pub(crate) struct Process {
     pub live: ArcSwap<Live>,
-    /// Generation of `live`, for a cheap look whether it changed.
+    /// Changes whenever `live` or `canary` does, for a cheap look.
     pub generation: AtomicU64,
     pub draining: AtomicBool,
     /// Tells those who wait that the drain has begun, at whatever moment they begin to wait.
@@ -44,15 +55,76 @@ pub(crate) struct Process {
     pub seats: Seats,
     /// What they have in hand, and which snapshots run.
     pub recorder: Recorder,
+    /// A candidate beside `live`, while a change is on its way.
+    pub canary: ArcSwapOption<Canary>,
+    /// What the requests of each worker went through, current and candidate.
+    pub cohorts: parking_lot::Mutex<Vec<Arc<[Cells; 2]>>>,
+    /// Recent heads, by worker.
+    pub heads: Box<[Heads]>,
+    /// What workers have to tell; the rollout thread listens.
+    pub notes: Sender<Note>,
+    /// In a drill.
+    pub sabotage: Option<Arc<Sabotage>>,
+    /// The way to the thread that carries out changes; set once it runs.
+    pub rollout: OnceLock<Handle>,
+    /// Orders to load the configuration, for whoever runs this edge.
+    pub applies: parking_lot::Mutex<VecDeque<Apply>>,
+    /// What an operator switched by hand.
+    pub switches: parking_lot::Mutex<Overlay>,
+    pub timeline: Timeline,
+    /// Configurations that have been in force.
+    pub versions: AtomicU64,
+}
+
+/// Notes that may wait to be told; more are dropped.
+pub(crate) const NOTES_MAX: usize = 1024;
+
+/// Something a worker noticed that belongs on the timeline.
+#[derive(Clone, Debug)]
+pub(crate) enum Note {
+    BreakerOpened {
+        zone: String,
+        module: Module,
+        fault: Fault,
+        why: String,
+    },
+    BreakerClosed {
+        zone: String,
+        module: Module,
+    },
+    RuleTripped {
+        zone: String,
+        rule: String,
+    },
+    /// An exchange panicked outside of any stage.
+    Panicked {
+        zone: String,
+        unit: u64,
+        why: String,
+    },
+    /// A worker does not come back.
+    Stuck(Stuck),
 }
 
 impl Process {
     /// Puts a new configuration in force.
-    pub(crate) fn adopt(&self, live: Live) {
-        let generation = live.generation;
+    pub(crate) fn adopt(&self, live: Arc<Live>) {
         live.settle();
-        self.retired.push(self.live.swap(Arc::new(live)));
-        self.generation.store(generation, Ordering::Release);
+        self.retired.push(self.live.swap(live));
+        self.generation.store(crate::live::next_generation(), Ordering::Release);
+    }
+
+    /// Puts a candidate beside the configuration in force, or takes it away.
+    pub(crate) fn try_beside(&self, canary: Option<Arc<Canary>>) {
+        if let Some(before) = self.canary.swap(canary) {
+            self.retired.push(before.live.clone());
+        }
+        self.generation.store(crate::live::next_generation(), Ordering::Release);
+    }
+
+    /// How many configurations have been in force, this one included.
+    pub(crate) fn config_versions(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Begins a drain: accepts nothing more, on any socket.
@@ -90,8 +162,45 @@ impl Process {
     }
 
     /// The watchdog found a worker stuck. Called on its thread: must not wait.
-    pub(crate) fn worker_stuck(&self, stuck: crate::watchdog::Stuck) {
+    pub(crate) fn worker_stuck(&self, stuck: Stuck) {
         tracing::error!(?stuck, "a worker is stuck");
+        // The other workers must not follow it: the zone's breaker for that module opens before anything else.
+        if let Some(module) = stuck.module.and_then(|index| Module::ALL.get(index).copied()) {
+            self.trip(stuck.unit, module);
+        }
+        let _ = self.notes.try_send(Note::Stuck(stuck));
+    }
+
+    /// Opens the breaker of a module for the zone of a unit, in whatever configuration serves it. Its name, if it was
+    /// closed before.
+    pub(crate) fn trip(&self, unit: u64, module: Module) -> Option<String> {
+        let candidate = self.canary.load_full().map(|canary| canary.live.clone());
+        let lives = [Some(self.live.load_full()), candidate];
+        lives.into_iter().flatten().find_map(|live| {
+            let zone = live.by_unit(unit)?;
+            let part = zone.stages.part(module)?;
+            part.breaker.trip(self.elapsed_ms()).then(|| zone.doc.name.clone())
+        })
+    }
+
+    /// The counters of another worker.
+    pub(crate) fn cohorts_of_worker(&self) -> Arc<[Cells; 2]> {
+        let cells = Arc::new([Cells::default(), Cells::default()]);
+        self.cohorts.lock().push(cells.clone());
+        cells
+    }
+
+    /// What all requests of a cohort went through since the process began.
+    pub(crate) fn sample(&self, cohort: Cohort) -> Sample {
+        let mut sample = Sample { memory_bytes: resident_bytes(), ..Sample::default() };
+        for cells in self.cohorts.lock().iter() {
+            let [current, candidate] = &**cells;
+            match cohort {
+                Cohort::Current => current.add_to(&mut sample),
+                Cohort::Candidate => candidate.add_to(&mut sample),
+            }
+        }
+        sample
     }
 
     /// Notes that an origin's standing changed.
@@ -104,4 +213,11 @@ impl Process {
     pub(crate) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Memory of this process, as the kernel counts it.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
 }

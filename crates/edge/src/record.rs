@@ -1,8 +1,9 @@
 //! One record per request, to the access log and the metrics.
 
+use crate::cohort::Cohort;
 use crate::exchange::{Client, Facts, OriginFacts, Scratch};
 use crate::live::Live;
-use crate::worker::Worker;
+use crate::worker::{LiveRef, Worker};
 use seawall_http::{Known, Version};
 use seawall_telemetry as telemetry;
 use seawall_telemetry::names::{CacheStatus, HttpVersion, TlsVersion};
@@ -11,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// Writes down how a request went.
 pub(crate) fn write(
     w: &Worker,
-    live: &Live,
+    live: &LiveRef,
     client: &Client,
     scratch: &Scratch,
     facts: &Facts,
@@ -57,9 +58,29 @@ pub(crate) fn write(
         origin: facts.origin.as_ref().map(|o| origin(live, facts, o, request.authority.as_slice())),
         attempts: facts.attempts,
         error: facts.error.as_ref().map(|(code, detail)| telemetry::EdgeError { code: *code, detail }),
+        bot_score: facts.stages.score.flatten(),
+        bot_score_missing: facts.stages.score == Some(None),
+        security: facts
+            .stages
+            .action
+            .map(|action| telemetry::Security { action, rule: facts.stages.rule.as_deref().unwrap_or("") }),
+        snapshot: (live.snapshot > 0).then_some(live.snapshot),
+        cohort: facts.lot.map(|_| match live.cohort {
+            Cohort::Current => telemetry::names::Cohort::Current,
+            Cohort::Candidate => telemetry::names::Cohort::Candidate,
+        }),
+        module_faults: &facts.stages.faults,
         worker: u16::try_from(w.id).unwrap_or(u16::MAX),
         ..telemetry::Record::default()
     };
+    if let Some(lot) = facts.lot {
+        let latency_us = record.first_byte_us.unwrap_or(record.duration_us);
+        let [current, candidate] = &*w.cohorts;
+        match live.cohort {
+            Cohort::Current => current.count(facts, lot, latency_us),
+            Cohort::Candidate => candidate.count(facts, lot, latency_us),
+        }
+    }
     w.metrics.in_flight.dec();
     w.metrics.observe(&record);
     if let Some(before) = facts.uncompressed {

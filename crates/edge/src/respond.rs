@@ -1,6 +1,6 @@
 //! Sending responses: the fields that are ours, compression, and the body as it comes.
 
-use crate::exchange::{Exchange, Facts, Fail, Scratch};
+use crate::exchange::{self, Exchange, Facts, Fail, Scratch};
 use crate::fetch::Fetched;
 use crate::message::{Reply, Sink};
 use crate::source::Source;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use seawall_compress::{Coding, Encoder};
 use seawall_http::h1::encode::KnownSet;
 use seawall_http::{BodyLength, Fields, Known, RequestHead, ResponseHead, framing};
+use seawall_model::Module;
 use seawall_telemetry::names::{self as telemetry, CacheStatus};
 use std::rc::Rc;
 
@@ -45,7 +46,7 @@ pub(crate) async fn stream<S: Sink>(
         encoder = Some(x.w.encoders.borrow_mut().take(coding).map_err(|_| Fail::Broken)?);
         x.w.metrics.compressed.inc(counted_as(coding));
     }
-    edit(x, response);
+    edit(x, response, facts)?;
     own_fields(x, &response.fields, facts.cache, added);
     set_affinity(x, fetched, facts, added);
     let length = match (bodiless, told, coding) {
@@ -211,17 +212,18 @@ pub(crate) fn cf_cache_status(status: CacheStatus) -> &'static str {
 }
 
 /// The route's edits of response fields.
-pub(crate) fn edit(x: &Exchange<'_>, response: &mut ResponseHead) {
+pub(crate) fn edit(x: &Exchange<'_>, response: &mut ResponseHead, facts: &mut Facts) -> Result<(), Fail> {
     if response.fields.has(Known::Connection) {
         seawall_http::hop::drop_nominated(&mut response.fields);
     }
     let edits = &x.route.doc.response_headers;
-    for name in &edits.remove {
-        response.fields.remove_named(name.as_bytes());
+    if edits.is_empty() {
+        return Ok(());
     }
-    for (name, value) in &edits.set {
-        response.fields.set_named(name.as_bytes(), value.as_bytes());
-    }
+    let host = exchange::host(x.w, x.live, x.zone);
+    let edited =
+        x.zone.stages.edit(Module::ResponseHeaders, &host, edits, &mut response.fields, &mut facts.stages);
+    edited.map_err(exchange::closed)
 }
 
 /// The coding to compress with, if it is worth it and wanted.

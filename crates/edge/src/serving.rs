@@ -131,7 +131,7 @@ pub(crate) async fn send<S: Sink>(
             if let Some(coding) = coding {
                 return Box::pin(out.encoded(fields, held, coding, added, sink, facts)).await;
             }
-            let fields = edited(x, Cow::Borrowed(fields));
+            let fields = edited(x, Cow::Borrowed(fields), facts)?;
             if q.asked.method == Method::Head {
                 return out.head_only(&fields, length, added, sink, facts).await;
             }
@@ -150,20 +150,20 @@ pub(crate) async fn send<S: Sink>(
                 }
                 shaped = head.fields;
             }
-            let fields = edited(x, Cow::Owned(shaped));
+            let fields = edited(x, Cow::Owned(shaped), facts)?;
             out(304).head_only(&fields, None, added, sink, facts).await
         }
         Answer::Part { first, last } => {
             let mut shaped = Fields::new();
             httpcache::partial(fields, first, last, length.unwrap_or(0), &mut shaped);
-            let fields = edited(x, Cow::Owned(shaped));
+            let fields = edited(x, Cow::Owned(shaped), facts)?;
             let pieces = Pieces::new(x, q, held, Some((first, last)));
             out(206).body(&fields, pieces, Some(last - first + 1), added, sink, facts).await
         }
         Answer::Unsatisfiable => {
             let mut shaped = Fields::new();
             httpcache::unsatisfiable(length.unwrap_or(0), &mut shaped);
-            let fields = edited(x, Cow::Owned(shaped));
+            let fields = edited(x, Cow::Owned(shaped), facts)?;
             out(416).head_only(&fields, Some(0), added, sink, facts).await
         }
     }
@@ -187,13 +187,13 @@ fn choose(q: &Question<'_>, extra: Extra<'_>, length: Option<u64>) -> Option<Cod
 }
 
 /// The route's edits, for which stored fields have to be copied.
-fn edited<'f>(x: &Exchange<'_>, fields: Cow<'f, Fields>) -> Cow<'f, Fields> {
+fn edited<'f>(x: &Exchange<'_>, fields: Cow<'f, Fields>, facts: &mut Facts) -> Result<Cow<'f, Fields>, Fail> {
     if x.route.doc.response_headers.is_empty() {
-        return fields;
+        return Ok(fields);
     }
     let mut head = ResponseHead { fields: fields.into_owned(), ..ResponseHead::default() };
-    respond::edit(x, &mut head);
-    Cow::Owned(head.fields)
+    respond::edit(x, &mut head, facts)?;
+    Ok(Cow::Owned(head.fields))
 }
 
 /// A response on its way out of the cache.
@@ -294,14 +294,14 @@ impl Out<'_, '_> {
         }
         let mut head = ResponseHead { fields: fields.clone(), ..ResponseHead::default() };
         if !seawall_compress::apply_headers(&mut head, coding) {
-            let fields = edited(self.x, Cow::Owned(head.fields));
+            let fields = edited(self.x, Cow::Owned(head.fields), facts)?;
             if is_head {
                 return self.head_only(&fields, length, added, sink, facts).await;
             }
             let pieces = Pieces::new(self.x, self.q, held, None);
             return self.body(&fields, pieces, length, added, sink, facts).await;
         }
-        let fields = edited(self.x, Cow::Owned(head.fields));
+        let fields = edited(self.x, Cow::Owned(head.fields), facts)?;
         if let Some(packed) = &packed {
             return self.send_packed(&fields, packed, length, added, sink, facts).await;
         }

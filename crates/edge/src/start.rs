@@ -1,29 +1,36 @@
 //! Starting, reloading and draining an edge.
 
-use crate::live::{Compiler, Means, Retired, retired};
-use crate::process::Process;
+use crate::heads::Heads;
+use crate::live::{Compiler, Live, Means, Retired, retired};
+use crate::orders::Apply;
+use crate::process::{NOTES_MAX, Note, Process};
 use crate::recorder::Recorder;
+use crate::rollout::{Boot, Driver, Handle, Proposal};
 use crate::seats::Seats;
 use crate::watchdog::{self, Log, Sockets};
 use crate::{admin, monitor};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam_channel::Sender;
 use seawall_cachestore as cachestore;
+use seawall_guard::Sabotage;
 use seawall_httpcache::KeyMaker;
 use seawall_model as model;
 use seawall_net::resolver::{self, Resolver};
-use seawall_net::tls::certs::{CertFiles, CertStore, Pair};
+use seawall_net::tls::certs::{CertStore, Pair};
 use seawall_net::tls::dev;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
+use seawall_snapshot::{UnitKind, Units, codec};
 use seawall_telemetry::access::{LogWriter, Output, Redaction};
 use seawall_telemetry::metrics::Certificate;
+use seawall_telemetry::timeline::Timeline;
 use seawall_telemetry::{Layout, Registry};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a drain looks whether the last connection has gone.
@@ -37,7 +44,7 @@ const CHORES: Duration = Duration::from_secs(60);
 
 /// What an edge starts with.
 pub struct Start {
-    /// The configuration.
+    /// The settings of the process, and without `boot` its zones.
     pub site: model::Site,
     /// Listeners for clear text, for each worker those of every address.
     pub http: Vec<Vec<TcpListener>>,
@@ -49,6 +56,10 @@ pub struct Start {
     pub admin: Option<UnixListener>,
     /// Where the configuration came from, for messages.
     pub config_path: Option<PathBuf>,
+    /// What is served, and where snapshots are kept. Without it the site's zones are served, and nothing is kept.
+    pub boot: Option<Boot>,
+    /// What a drill wants broken.
+    pub sabotage: Option<Arc<Sabotage>>,
     /// Memory of the supervisor for what the workers have in hand.
     pub recorder: Option<seawall_sys::recorder::Recorder>,
 }
@@ -80,15 +91,26 @@ impl Edge {
     /// # Errors
     /// See [`StartError`]; nothing is left running then but threads that end by themselves.
     pub fn start(start: Start) -> Result<Edge, StartError> {
-        let Start { site, http, https, metrics, admin, config_path, recorder } = start;
+        let Start { site, http, https, metrics, admin, config_path, recorder, boot, sabotage } = start;
         let workers = http.len().max(https.len()).max(1);
         let registry = Arc::new(Registry::new(env!("CARGO_PKG_VERSION")));
         let log = LogWriter::start(output(&site.edge.log)).map_err(StartError::Thread)?;
         registry.watch_log(&log);
-        let process = Arc::new(Process::open(&site, workers, registry, recorder)?);
-        process.adopt_site(&site);
+        let boot = boot.unwrap_or_else(|| Boot {
+            units: codec::units_of(&site, &codec::DataFiles::default()),
+            number: 0,
+            store: None,
+            timeline: Timeline::open(&site.data_dir, "edge"),
+        });
+        let (notes, noted) = crossbeam_channel::bounded(NOTES_MAX);
+        let timeline = boot.timeline.clone();
+        timeline.watch(&registry);
+        let process = Arc::new(Process::open(&site, workers, registry, recorder, notes, timeline, sabotage)?);
+        process.begin(&boot);
+        let zones = process.live.load().zones.len();
         tracing::info!(
-            zones = site.zones.len(),
+            zones,
+            snapshot = boot.number,
             workers,
             config = %config_path.as_deref().unwrap_or(Path::new("(flags)")).display(),
             "the edge starts"
@@ -104,8 +126,15 @@ impl Edge {
             watchdog::seat_worker(&process, &log, id, id, sockets).map_err(StartError::Thread)?;
         }
         let (watched, watched_log) = (process.clone(), log.clone());
-        let watch = move || watchdog::run(&watched, &watched_log, copies, |stuck| watched.worker_stuck(stuck));
+        let watch =
+            move || watchdog::run(&watched, &watched_log, copies, |stuck| watched.worker_stuck(stuck));
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map_err(StartError::Thread)?;
+        let (driver, handle) = Driver::new(process.clone(), boot, noted);
+        let _ = process.rollout.set(handle);
+        std::thread::Builder::new()
+            .name("rollout".to_owned())
+            .spawn(move || driver.run())
+            .map_err(StartError::Thread)?;
         let house = process.clone();
         spawn("house", move |runtime| {
             runtime.block_on(async move {
@@ -123,26 +152,60 @@ impl Edge {
     /// Puts another configuration in force, compiled beside the one that serves. Zones it leaves out because of an
     /// error keep their last version; no connection of any kind is touched. Listening addresses, the number of
     /// workers and cache sizes stay as they are.
-    pub fn reload(&self, mut site: model::Site, problems: Vec<model::Problem>) {
+    pub fn reload(&self, site: model::Site, problems: Vec<model::Problem>) {
         let _one_at_a_time = self.reloading.lock();
         let errors = problems.iter().filter(|p| p.is_error()).count();
-        // Put back at the end: where another zone now claims the same host, the one without errors has it.
+        let mut units = codec::units_of(&site, &codec::DataFiles::default());
         let live = self.process.live.load_full();
         for name in problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_deref()) {
-            if site.zones.iter().all(|z| z.name != name)
-                && let Some(kept) = live.zones.named(name).and_then(|slot| live.zones.get(slot))
+            if units.get(UnitKind::Zone, name).is_none()
+                && let Some(kept) = live.units.get(UnitKind::Zone, name)
             {
                 tracing::error!(zone = name, "a zone has errors; its last version serves on");
-                site.zones.push((*kept.doc()).clone());
+                units.put(kept.clone());
             }
         }
-        let settings = &site.edge.log;
         if let Some(log) = &*self.log.lock() {
-            log.set_output(output(settings));
+            log.set_output(output(&site.edge.log));
         }
-        self.process.adopt_site(&site);
+        self.process.adopt_units(&units);
         self.note_problems(&problems);
         tracing::info!(zones = site.zones.len(), errors, "configuration reloaded");
+    }
+
+    /// Hands in a change, which then takes its way: checked, rehearsed, given a growing share of the requests.
+    pub fn propose(&self, order: u64, proposal: Proposal) {
+        let Some(rollout) = self.process.rollout.get() else { return };
+        if let Err(why) = rollout.propose(order, proposal) {
+            tracing::error!(why, "a change is dropped");
+            rollout.refused(order, vec![why]);
+        }
+    }
+
+    /// Notes that a change could not even be read.
+    pub fn refused(&self, order: u64, reasons: Vec<String>) {
+        if let Some(rollout) = self.process.rollout.get() {
+            rollout.refused(order, reasons);
+        }
+    }
+
+    /// Orders to load the configuration that have come in by the admin socket.
+    #[must_use]
+    pub fn orders(&self) -> Vec<Apply> {
+        self.process.applies.lock().drain(..).collect()
+    }
+
+    /// An order nobody gave, for a file that changed by itself.
+    #[must_use]
+    pub fn own_order(&self) -> Apply {
+        let order = self.process.rollout.get().map_or(0, Handle::next_order);
+        Apply { order, acks: Vec::new(), base: None, quick: false }
+    }
+
+    /// Names of the zones that are served.
+    #[must_use]
+    pub fn zone_names(&self) -> Vec<String> {
+        self.process.live.load().zones.iter().map(|(_, entry)| entry.name().to_owned()).collect()
     }
 
     /// Shows in the metrics what was found in the configuration in force: an error means that a part of it is not.
@@ -181,6 +244,9 @@ impl Edge {
         process.registry.shared().draining.set(1);
         process.registry.shared().ready.set(0);
         let end = Instant::now() + limit;
+        if let Some(rollout) = self.process.rollout.get() {
+            rollout.end();
+        }
         // Workers notice with their next sweep; until then their count of connections is not the last word.
         std::thread::sleep(seawall_net::deadline::SWEEP * 3);
         // What a stuck worker holds is not finished by waiting for it.
@@ -237,6 +303,9 @@ impl Process {
         workers: usize,
         registry: Arc<Registry>,
         recorder: Option<seawall_sys::recorder::Recorder>,
+        notes: Sender<Note>,
+        timeline: Timeline,
+        sabotage: Option<Arc<Sabotage>>,
     ) -> Result<Process, StartError> {
         let now = unix_s();
         let tls_dir = site.data_dir.join("tls");
@@ -258,11 +327,17 @@ impl Process {
             ttl_ms: crate::live::milliseconds(site.edge.resolver.ttl),
             stale_ms: crate::live::milliseconds(site.edge.resolver.stale),
         });
-        let means = Arc::new(Means { resolver, configs: Default::default(), registry: registry.clone() });
+        let means = Arc::new(Means {
+            resolver,
+            configs: Default::default(),
+            registry: registry.clone(),
+            sabotage: sabotage.clone(),
+        });
         let empty = model::Site { zones: Vec::new(), ..site.clone() };
-        let (live, _) = Compiler { means: &means, old: None }.site(&empty);
+        let (live, _) = Compiler { means: &means, old: None }
+            .units(&codec::units_of(&empty, &codec::DataFiles::default()));
         let process = Process {
-            generation: AtomicU64::new(live.generation),
+            generation: AtomicU64::new(crate::live::next_generation()),
             live: ArcSwap::from_pointee(live),
             draining: AtomicBool::new(false),
             drain_begun: tokio::sync::watch::Sender::new(false),
@@ -280,6 +355,16 @@ impl Process {
             connections_max: site.edge.limits.connections as usize,
             seats: Seats::new(workers),
             recorder: Recorder::new(recorder, workers),
+            canary: ArcSwapOption::empty(),
+            cohorts: parking_lot::Mutex::default(),
+            heads: (0..workers).map(|_| Heads::default()).collect(),
+            notes,
+            sabotage,
+            rollout: OnceLock::new(),
+            applies: parking_lot::Mutex::default(),
+            switches: parking_lot::Mutex::default(),
+            timeline,
+            versions: AtomicU64::new(0),
         };
         process.registry.before_scrape(move |registry| {
             let (stats, shared) = (store.stats(), registry.shared());
@@ -296,38 +381,53 @@ impl Process {
     }
 
     /// Compiles a site and puts it in force; certificates first, so that no host is served without its own.
-    fn adopt_site(&self, site: &model::Site) {
-        self.take_certificates(site);
-        if let Ok(acceptor) =
-            Acceptor::new(self.certs.clone(), self.tickets.clone(), site.edge.tls.min_version)
-        {
-            self.acceptor.store(Arc::new(acceptor));
+    /// Puts in force what the process starts with; there is nothing to compare it with yet.
+    fn begin(&self, boot: &Boot) {
+        self.recorder.runs(boot.number, 0);
+        let (mut live, faults) = self.compile(&boot.units);
+        live.snapshot = boot.number;
+        for fault in &faults {
+            tracing::error!(unit = fault.name, why = fault.why, "a part of the configuration is left out");
         }
-        let old = self.live.load_full();
-        let (mut live, faults) = Compiler { means: &self.means, old: Some(&old) }.site(site);
-        for (zone, fault) in &faults {
-            tracing::error!(zone, %fault, "a zone could not be compiled; its last version serves on, if there is one");
+        let live = Arc::new(live);
+        self.prepare_certificates(&live);
+        self.took_over(&live);
+        if !faults.is_empty() {
+            self.registry.shared().config_last_load_ok.set(0);
         }
-        live.layout = layout(&site.edge.log);
-        live.spans = crate::spans::Exporter::of(&site.edge, &old.spans, &self.registry);
-        let shared = self.registry.shared();
-        shared.config_version.set(i64::try_from(live.generation).unwrap_or(i64::MAX));
-        shared.config_loaded_unix_s.set(unix_s());
-        shared.config_last_load_ok.set(i64::from(faults.is_empty()));
-        shared.config_loads_ok.inc();
-        shared.zones_loaded.set(i64::try_from(live.zones.len()).unwrap_or(i64::MAX));
-        shared.ready.set(1);
         self.adopt(live);
     }
 
-    fn take_certificates(&self, site: &model::Site) {
-        let fallback = site.edge.tls.self_signed.then(|| self.self_signed(site)).flatten();
-        let report = self.certs.replace(&CertFiles::of(site), fallback, unix_s());
+    /// Compiles units and puts them in force at once.
+    fn adopt_units(&self, units: &Units) {
+        let (live, faults) = self.compile(units);
+        for fault in &faults {
+            tracing::error!(
+                unit = fault.name,
+                why = fault.why,
+                "a unit could not be compiled; its last version serves on, if there is one"
+            );
+        }
+        let live = Arc::new(live);
+        // First these, so that no host is served without its own.
+        self.prepare_certificates(&live);
+        self.took_over(&live);
+        if !faults.is_empty() {
+            self.registry.shared().config_last_load_ok.set(0);
+        }
+        self.adopt(live);
+    }
+
+    /// Makes the certificates of a configuration those that clients are shown.
+    pub(crate) fn prepare_certificates(&self, live: &Live) {
+        let fallback = live.edge.tls.self_signed.then(|| self.self_signed(live)).flatten();
+        let report = self.certs.replace(&live.cert_files(), fallback, unix_s());
         self.report_certificates(&report);
     }
 
-    fn self_signed(&self, site: &model::Site) -> Option<Arc<Pair>> {
-        match dev::self_signed(&self.data_dir.join("tls"), &dev::names_of(site), unix_s()) {
+    fn self_signed(&self, live: &Live) -> Option<Arc<Pair>> {
+        let names: Vec<String> = live.zones.first_hosts().map(ToString::to_string).collect();
+        match dev::self_signed(&self.data_dir.join("tls"), &names, unix_s()) {
             Ok(made) => {
                 if let Some(fault) = made.unsaved {
                     tracing::warn!(%fault, "the self-signed certificate could not be saved; a restart makes another");
@@ -379,7 +479,7 @@ async fn chores(process: Arc<Process>) {
 }
 
 /// What the access log looks like; none if it is off.
-fn layout(settings: &model::LogSettings) -> Option<Arc<Layout>> {
+pub(crate) fn layout(settings: &model::LogSettings) -> Option<Arc<Layout>> {
     let redaction = || Redaction::of(settings.redact_query.iter().map(String::as_str));
     let layout = match settings.access {
         model::AccessFormat::Off => return None,
@@ -455,6 +555,6 @@ fn nonblocking(listeners: Vec<TcpListener>) -> Result<Vec<TcpListener>, StartErr
     Ok(listeners)
 }
 
-fn unix_s() -> i64 {
+pub(crate) fn unix_s() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }

@@ -116,7 +116,7 @@ pub(crate) async fn accept<S: Sink>(
 ) -> Result<Option<Tunnel>, Fail> {
     let Opened { connection, body } = opened;
     let switched = response.status == 101;
-    respond::edit(x, response);
+    respond::edit(x, response, facts)?;
     added.clear();
     respond::basic_fields(x.w, x.ray, &response.fields, added);
     let mut leave_out = respond::OURS;

@@ -58,7 +58,9 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// The same sockets once more.
     pub(crate) fn again(&self) -> io::Result<Sockets> {
-        let copies = |sockets: &[TcpListener]| sockets.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>();
+        let copies = |sockets: &[TcpListener]| {
+            sockets.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()
+        };
         Ok(Sockets { plain: copies(&self.plain)?, secure: copies(&self.secure)? })
     }
 }
@@ -116,7 +118,8 @@ pub(crate) fn run(process: &Arc<Process>, log: &Log, sockets: Vec<Sockets>, told
                     process.seats.set_stuck(seat, true);
                     let worker = process.seats.duty(seat);
                     // First this, so that the stand-in does not go the same way.
-                    let stuck = Stuck { worker, unit: hand.unit, module: hand.module, for_ms, stand_in: false };
+                    let stuck =
+                        Stuck { worker, unit: hand.unit, module: hand.module, for_ms, stand_in: false };
                     let stand_in = stand_in(process, log, &sockets, worker);
                     if let Err(why) = &stand_in {
                         tracing::error!(worker, %why, "a stuck worker gets no stand-in");
@@ -182,7 +185,13 @@ struct Gaze {
 impl Gaze {
     /// Looks again, `elapsed_ms` after the last time. A stage is one call: a worker that has gone round since is not in
     /// the one we saw, whatever its slot says.
-    fn look(&mut self, hand: Hand, beat_ms: u64, elapsed_ms: u64, kernel: impl Fn() -> Option<Ran>) -> Finding {
+    fn look(
+        &mut self,
+        hand: Hand,
+        beat_ms: u64,
+        elapsed_ms: u64,
+        kernel: impl Fn() -> Option<Ran>,
+    ) -> Finding {
         if (hand.turn, beat_ms) != (self.turn, self.beat_ms) {
             let was_stuck = self.stuck;
             // In a module the clock starts now; otherwise a look at the kernel's file would nearly always be in vain.

@@ -26,8 +26,7 @@ fn until_found(gaze: &mut Gaze, hand: Hand, kernel: impl Fn(u64) -> Option<Ran>)
 #[test]
 fn the_same_module_in_hand_for_a_quarter_of_a_second_is_stuck_and_said_once() {
     let mut gaze = Gaze::default();
-    let (at_ms, finding) =
-        until_found(&mut gaze, hand(3, Some(1)), |ms| Some(Ran { wants: true, ms }));
+    let (at_ms, finding) = until_found(&mut gaze, hand(3, Some(1)), |ms| Some(Ran { wants: true, ms }));
     assert_eq!((at_ms, finding), (300, Finding::Stuck { for_ms: 250 }), "the first look starts the clock");
     assert_eq!(gaze.look(hand(3, Some(1)), 100, 50, running(1_000)), Finding::Nothing);
     assert_eq!(gaze.look(hand(4, Some(1)), 100, 50, running(1_050)), Finding::Back);
@@ -49,7 +48,10 @@ fn waiting_for_a_processor_is_not_being_stuck() {
     assert_eq!((at_ms, finding), (u64::MAX, Finding::Nothing));
     let (at_ms, _) =
         until_found(&mut Gaze::default(), hand(3, Some(1)), |ms| Some(Ran { wants: true, ms: ms / 4 }));
-    assert!((1_000..1_200).contains(&at_ms), "with a quarter of a processor it takes four times as long: {at_ms}");
+    assert!(
+        (1_000..1_200).contains(&at_ms),
+        "with a quarter of a processor it takes four times as long: {at_ms}"
+    );
 }
 
 #[test]

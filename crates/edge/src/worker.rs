@@ -1,6 +1,7 @@
 //! One worker: a thread, a runtime, its connections and everything it shares with nobody.
 
 use crate::buffers::Buffers;
+use crate::cohort::{Cells, Cohort, Lot, Trial};
 use crate::exchange::Scratch;
 use crate::live::Live;
 use crate::process::Process;
@@ -9,9 +10,11 @@ use crate::spans::Tracer;
 use crate::unshared::Unshared;
 use crate::upstream::Upstreams;
 use seawall_balance::Standing;
+use seawall_http::RequestHead;
 use seawall_net::deadline::Timers;
 use seawall_telemetry::{AccessLog, Metrics, OriginSlot};
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +43,12 @@ pub(crate) struct Worker {
     pub metrics: Metrics,
     pub tracer: Tracer,
     live: RefCell<Rc<LiveRef>>,
+    /// The candidate, while there is one.
+    trial: RefCell<Option<Trial>>,
+    /// Counted while there is a candidate: the current configuration's requests, and the candidate's.
+    pub cohorts: Arc<[Cells; 2]>,
+    /// Heads still to be recorded before the next sweep.
+    pub heads_wanted: Cell<u32>,
     generation: Cell<u64>,
     #[allow(clippy::vec_box)]
     // handed out and taken back as boxes: a kilobyte of heads is not moved each time
@@ -60,12 +69,21 @@ pub(crate) struct Worker {
 }
 
 /// The configuration as a task holds it: counted within the thread, so that requests do not fight over one counter.
-pub(crate) struct LiveRef(Arc<Live>);
+pub(crate) struct LiveRef {
+    live: Arc<Live>,
+    pub cohort: Cohort,
+}
+
+impl LiveRef {
+    fn new(live: Arc<Live>, cohort: Cohort) -> Rc<LiveRef> {
+        Rc::new(LiveRef { live, cohort })
+    }
+}
 
 impl std::ops::Deref for LiveRef {
     type Target = Live;
     fn deref(&self) -> &Live {
-        &self.0
+        &self.live
     }
 }
 
@@ -90,8 +108,12 @@ impl Worker {
             log: RefCell::new(log),
             metrics: process.registry.worker(),
             tracer: Tracer::of(&live.spans),
-            generation: Cell::new(live.generation),
-            live: RefCell::new(Rc::new(LiveRef(live))),
+            // Not a generation that ever was: the first look finds the candidate, if there is one.
+            generation: Cell::new(0),
+            live: RefCell::new(LiveRef::new(live, Cohort::Current)),
+            trial: RefCell::default(),
+            cohorts: process.cohorts_of_worker(),
+            heads_wanted: Cell::new(0),
             process,
             scratch: RefCell::default(),
             random: Cell::new(u64::from_le_bytes(seed) | 1),
@@ -108,14 +130,45 @@ impl Worker {
     /// The configuration now in force.
     #[inline]
     pub(crate) fn live(&self) -> Rc<LiveRef> {
-        if self.process.generation.load(Ordering::Acquire) != self.generation.get() {
-            let live = self.process.live.load_full();
-            self.generation.set(live.generation);
-            self.log.borrow_mut().set_layout(live.layout.clone());
-            self.tracer.follow(&live.spans);
-            *self.live.borrow_mut() = Rc::new(LiveRef(live));
+        let generation = self.process.generation.load(Ordering::Acquire);
+        if generation != self.generation.get() {
+            self.generation.set(generation);
+            self.follow();
         }
         self.live.borrow().clone()
+    }
+
+    /// The configuration for a request: the one in force, or for some the candidate beside it.
+    #[inline]
+    pub(crate) fn live_for(&self, client: IpAddr, head: &RequestHead) -> (Rc<LiveRef>, Option<Lot>) {
+        let live = self.live();
+        let Some(trial) = &*self.trial.borrow() else { return (live, None) };
+        let lot = trial.lot(client, head);
+        (if trial.takes(lot) { trial.live.clone() } else { live }, Some(lot))
+    }
+
+    /// Keeps a head for rehearsals.
+    #[cold]
+    pub(crate) fn keep_head(&self, head: &RequestHead, address: IpAddr, https: bool) {
+        self.heads_wanted.set(self.heads_wanted.get().saturating_sub(1));
+        if let Some(heads) = self.process.heads.get(self.id) {
+            heads.keep(head, address, https);
+        }
+    }
+
+    #[cold]
+    fn follow(&self) {
+        let live = self.process.live.load_full();
+        if !Arc::ptr_eq(&live, &self.live.borrow().live) {
+            self.log.borrow_mut().set_layout(live.layout.clone());
+            self.tracer.follow(&live.spans);
+            *self.live.borrow_mut() = LiveRef::new(live, Cohort::Current);
+        }
+        *self.trial.borrow_mut() = self
+            .process
+            .canary
+            .load_full()
+            .map(|canary| Trial { live: LiveRef::new(canary.live.clone(), Cohort::Candidate), canary });
     }
 
     /// Scratch space for one request.
@@ -178,6 +231,7 @@ impl Worker {
             self.timers.fire_idle();
             self.drained.notify_waiters();
         }
+        self.heads_wanted.set(crate::heads::PER_SWEEP);
         let now_ns = self.now_ns();
         self.start_unix_ns.set(unix_ns().saturating_sub(now_ns));
         self.upstreams.sweep(self.timers.now_ms());

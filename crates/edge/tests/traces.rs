@@ -81,6 +81,8 @@ fn edge(data_dir: &Path, settings: &str, origin: SocketAddr) -> (Edge, SocketAdd
         admin: None,
         config_path: None,
         recorder: None,
+        boot: None,
+        sabotage: None,
     };
     (Edge::start(start).unwrap(), address)
 }

@@ -8,8 +8,9 @@
 //! and `docs/configuration.md` ([`document()`]). Time is linear in the text: 10,000 zones take well under a second.
 
 mod blame;
+mod change;
 mod clock;
-mod codec;
+pub mod codec;
 mod context;
 mod disk;
 mod document;
@@ -55,6 +56,7 @@ use crate::context::{At, Context, Place, show_path};
 use crate::reader::Reader;
 
 pub use blame::{DEATHS, EARLY_MS, Verdict};
+pub use change::{Ack, Effect, Needed, Review, check, review};
 pub use clock::SteadyClock;
 pub use codec::{
     BOT_FEATURES, DataFiles, EDGE, check_edge_lists, check_lists, decode_edge, decode_list, decode_module,

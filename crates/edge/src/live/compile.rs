@@ -1,7 +1,7 @@
 //! A zone's document compiled to what requests use.
 
-use crate::stages::{self, Shared};
 use super::zone::{Origin, OriginId, Pool, Route, Zone};
+use crate::stages::{self, Shared};
 use parking_lot::Mutex;
 use seawall_balance as balance;
 use seawall_guard::{Guard, Sabotage};

@@ -151,7 +151,12 @@ impl Entry {
     }
 
     /// Compiles it, containing panics: what a zone says is user input.
-    pub(super) fn compile(&self, means: &Means, shared: &Shared, doc: model::Zone) -> Result<Zone, CompileError> {
+    pub(super) fn compile(
+        &self,
+        means: &Means,
+        shared: &Shared,
+        doc: model::Zone,
+    ) -> Result<Zone, CompileError> {
         let slots = |pool: &str, origin: &str| {
             let is = |c: &&OriginClaim| c.name.pool == pool && c.name.origin == origin;
             self.origins.iter().find(is).map_or(OriginSlot::OTHER, |c| c.slot)
@@ -182,8 +187,11 @@ impl Entry {
 impl Home {
     fn new(means: &Means, name: &str) -> Home {
         let slot = means.registry.claim_zone(name);
-        let claim = (slot != ZoneSlot::OTHER)
-            .then(|| ZoneClaim { registry: means.registry.clone(), name: name.into(), slot });
+        let claim = (slot != ZoneSlot::OTHER).then(|| ZoneClaim {
+            registry: means.registry.clone(),
+            name: name.into(),
+            slot,
+        });
         Home { claim, pools: Mutex::default() }
     }
 

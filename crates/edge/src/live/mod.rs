@@ -36,7 +36,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every worker serves by.
 pub(crate) struct Live {
-    pub generation: u64,
     pub zones: Table,
     /// What it was made of: what runs is exactly this. Where a unit could not be used, its last version stands here.
     pub units: Units,
@@ -89,7 +88,8 @@ impl Touched {
     fn note(&mut self, past: Option<&Entry>, new: Option<&Entry>) {
         let both = [past, new];
         self.monitors |= both.into_iter().flatten().any(Entry::is_monitored);
-        let wanted = both.map(|e| e.filter(|e| !e.certificates().is_empty()).map(|e| (e.certificates(), e.hosts())));
+        let wanted =
+            both.map(|e| e.filter(|e| !e.certificates().is_empty()).map(|e| (e.certificates(), e.hosts())));
         let [before, after] = wanted;
         self.certificates |= before != after;
     }
@@ -131,7 +131,6 @@ impl Compiler<'_> {
         });
         let certificates = old.map_or_else(next_generation, |old| old.certificates);
         let live = Live {
-            generation: next_generation(),
             fresh: touched.fresh,
             monitors,
             certificates,
@@ -159,7 +158,8 @@ impl Compiler<'_> {
     /// The settings of the edge: those of `units`, else the ones before.
     fn edge(&self, units: &mut Units, faults: &mut Vec<UnitFault>) -> Arc<model::Edge> {
         let unit = units.get(UnitKind::Edge, codec::EDGE);
-        let same = |old: &&Live| old.units.get(UnitKind::Edge, codec::EDGE).map(|u| u.hash) == unit.map(|u| u.hash);
+        let same =
+            |old: &&Live| old.units.get(UnitKind::Edge, codec::EDGE).map(|u| u.hash) == unit.map(|u| u.hash);
         if let Some(old) = self.old.filter(same) {
             return old.edge.clone();
         }
@@ -223,7 +223,8 @@ impl Compiler<'_> {
         }
         // What a list says is compiled into the zones that name it.
         if !listed.is_empty() {
-            let told = table.listed().filter(|(_, entry)| entry.lists().iter().any(|name| listed.contains(name)));
+            let told =
+                table.listed().filter(|(_, entry)| entry.lists().iter().any(|name| listed.contains(name)));
             let units: Vec<Arc<Unit>> = told.map(|(_, entry)| entry.unit().clone()).collect();
             let changed: HashSet<Box<str>> = jobs.iter().map(|job| job.unit.name.clone()).collect();
             let more = units.into_iter().filter(|unit| !changed.contains(&unit.name));
@@ -296,7 +297,8 @@ impl Live {
     /// Zones in which a module is skipped because it failed. Looks at all of them.
     pub(crate) fn open_breakers(&self, module: model::Module) -> Vec<String> {
         let compiled = self.zones.iter().filter_map(|(_, entry)| entry.compiled());
-        let open = compiled.filter(|zone| zone.stages.part(module).is_some_and(|part| !part.breaker.is_closed()));
+        let open =
+            compiled.filter(|zone| zone.stages.part(module).is_some_and(|part| !part.breaker.is_closed()));
         open.map(|zone| zone.doc.name.clone()).collect()
     }
 
@@ -337,3 +339,9 @@ impl Live {
 #[cfg(test)]
 #[path = "../live_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod change_tests;
+
+#[cfg(test)]
+mod scale;

@@ -153,8 +153,8 @@ impl Table {
             }
         };
         let past = self.get(slot).cloned();
-        let same_claims = past.as_ref().is_some_and(|past| past.hosts() == entry.hosts())
-            && self.is_kept(slot) == kept;
+        let same_claims =
+            past.as_ref().is_some_and(|past| past.hosts() == entry.hosts()) && self.is_kept(slot) == kept;
         if !same_claims && let Some(past) = &past {
             self.give_up(past.hosts(), slot);
         }

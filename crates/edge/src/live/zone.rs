@@ -66,8 +66,7 @@ pub(crate) struct OriginId(u128);
 
 impl OriginId {
     pub(crate) fn of(doc: &model::Origin) -> OriginId {
-        let text =
-            format!("{} {:?} {} {:?} {}", doc.url, doc.tls, doc.server_name(), doc.ca, doc.http2);
+        let text = format!("{} {:?} {} {:?} {}", doc.url, doc.tls, doc.server_name(), doc.ca, doc.http2);
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let half = hash.as_ref().first_chunk::<16>().copied().unwrap_or_default();
         OriginId(u128::from_le_bytes(half))

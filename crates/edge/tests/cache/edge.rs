@@ -90,6 +90,8 @@ concurrency = {{ adaptive = false }}
             admin: Some(UnixListener::bind(&admin).unwrap()),
             config_path: None,
             recorder: None,
+            boot: None,
+            sabotage: None,
         };
         Edge { edge: seawall_edge::Edge::start(start).unwrap(), address, admin, dir: None }
     }

@@ -57,6 +57,8 @@ impl Seawall {
                     admin: Some(UnixListener::bind(admin).unwrap()),
                     config_path: None,
                     recorder: None,
+                    boot: None,
+                    sabotage: None,
                 })
                 .unwrap(),
             ),

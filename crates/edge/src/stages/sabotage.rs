@@ -1,0 +1,48 @@
+//! Faults on purpose, for drills. Nothing of this happens in a process that was not started by one.
+
+use super::StageError;
+use crate::live::{Live, Zone};
+use seawall_guard::{Sabotage, What, sabotage};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Does to a request as a whole what a drill wants done to it.
+pub(crate) fn strike(sabotage: &Sabotage, live: &Live, zone: &Zone) -> Result<(), StageError> {
+    if !sabotage.has_faults() {
+        return Ok(());
+    }
+    let since_ms = u64::try_from(live.shared.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let what = sabotage.fault(None, &zone.doc.name, |rule| zone.stages.has_rule(rule), since_ms);
+    what.map_or(Ok(()), inflict)
+}
+
+/// Does to this thread what a drill wants done to it.
+#[allow(clippy::panic)] // that is what was asked for
+pub(crate) fn inflict(what: What) -> Result<(), StageError> {
+    match what {
+        What::Panic => panic!("sabotage: a panic"),
+        What::Error => return Err(StageError("sabotage: an error".to_owned())),
+        What::Slow => {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(sabotage::SLOW_MS) {
+                std::hint::spin_loop();
+            }
+        }
+        What::Hang => std::thread::sleep(Duration::from_millis(sabotage::HANG_MS)),
+        What::Allocate => {
+            drop(black_box(vec![1u8; usize::try_from(sabotage::ALLOCATE_BYTES).unwrap_or(usize::MAX)]));
+        }
+        What::Abort => std::process::abort(),
+        What::Overflow => {
+            black_box(deeper(1));
+        }
+    }
+    Ok(())
+}
+
+/// Recurses until the stack ends, in steps the compiler cannot fold.
+#[allow(unconditional_recursion)]
+fn deeper(n: u64) -> u64 {
+    let room = black_box([n; 512]);
+    deeper(black_box(n + 1)) + room.first().copied().unwrap_or(0)
+}
