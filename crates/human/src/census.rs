@@ -3,6 +3,7 @@
 use crate::check;
 use crate::fault::{FeatureFault, Repeated};
 use crate::file::FeatureFile;
+use crate::limits::FILE_BYTES_MAX;
 
 /// What stands in a file, sound or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +20,11 @@ impl Census {
     /// Counts a file.
     ///
     /// # Errors
-    /// When the bytes are not JSON.
+    /// When the bytes are not JSON, or more than a file may have.
     pub fn of(bytes: &[u8]) -> Result<Census, FeatureFault> {
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(check::too_many("file", "bytes", bytes.len(), FILE_BYTES_MAX));
+        }
         Ok(Census::of_file(&FeatureFile::parse_unchecked(bytes)?))
     }
 

@@ -5,7 +5,7 @@ use crate::consistent;
 use crate::fault::ScoreFault;
 use crate::file::Feature;
 use crate::kinds::{Kind, Measure};
-use crate::limits::{HEADERS_MAX, PATH_BYTES_READ, VALUE_BYTES_READ};
+use crate::limits::{FEATURES_MAX, HEADERS_MAX, PARAMETER_BYTES_MAX, PATH_BYTES_READ, VALUE_BYTES_READ};
 use crate::search::Search;
 use crate::watch::Watch;
 use memchr::memmem::Finder;
@@ -88,6 +88,11 @@ impl Extraction {
     #[must_use]
     pub fn of(features: &[Feature]) -> Extraction {
         let mut this = Extraction::default();
+        if features.len() > FEATURES_MAX {
+            // Never measured: there are not that many slots. So nothing is spent on them.
+            this.steps.resize(features.len(), Step::Broken);
+            return this;
+        }
         let (mut agent, mut path) = (Vec::new(), Vec::new());
         for (i, feature) in features.iter().enumerate() {
             let kind = Kind::of_name(&feature.kind);
@@ -142,7 +147,8 @@ impl Extraction {
     /// When there are too few slots, or a feature cannot be computed.
     pub fn measure<'s>(&self, view: &View<'_>, slots: &'s mut [f32]) -> Result<&'s [f32], ScoreFault> {
         let (features, room) = (self.steps.len(), slots.len());
-        let Some(values) = slots.get_mut(..features) else {
+        // Slots beyond the most there may be do not count: nothing was prepared for that many features.
+        let Some(values) = slots.get_mut(..features).filter(|_| features <= FEATURES_MAX) else {
             return Err(ScoreFault::TooManyFeatures { features, slots: room });
         };
         let facts = self.facts(view);
@@ -164,6 +170,10 @@ impl Extraction {
     }
 
     fn step(&mut self, kind: &Kind, parameter: &str) -> Option<Step> {
+        // What is searched for costs memory by its length.
+        if parameter.len() > PARAMETER_BYTES_MAX {
+            return None;
+        }
         self.reads_names |= matches!(kind.measure, Measure::NamesLower | Measure::NamesOdd);
         self.reads_path |= matches!(
             kind.measure,

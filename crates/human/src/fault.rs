@@ -159,6 +159,14 @@ pub enum ScoreFault {
     /// There are no trees, so nothing was learned.
     #[error("no trees")]
     NoTrees,
+    /// More trees than a score may walk.
+    #[error("{trees} trees, at most {most} are walked")]
+    TooManyTrees {
+        /// Trees of the file.
+        trees: usize,
+        /// How many a score may walk.
+        most: usize,
+    },
     /// The sum is no number.
     #[error("the sum of the leaves is no number")]
     NoNumber,
@@ -173,6 +181,7 @@ impl ScoreFault {
             ScoreFault::Feature(_) => "feature",
             ScoreFault::Tree(_) => "tree",
             ScoreFault::NoTrees => "no_trees",
+            ScoreFault::TooManyTrees { .. } => "too_many_trees",
             ScoreFault::NoNumber => "no_number",
         }
     }

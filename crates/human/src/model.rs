@@ -3,7 +3,7 @@
 use crate::extract::Extraction;
 use crate::fault::{FeatureFault, ScoreFault, SelfTestFault};
 use crate::file::{FeatureFile, Node};
-use crate::limits::{DEPTH_MAX, FEATURES_MAX};
+use crate::limits::{DEPTH_MAX, FEATURES_MAX, TREES_MAX};
 use crate::{sample, score};
 use seawall_http::View;
 
@@ -95,8 +95,10 @@ impl Model {
     /// absent and no rule on it matches (R5).
     pub fn score(&self, view: &View<'_>, scratch: &mut Scratch) -> Result<u8, ScoreFault> {
         let values = self.extraction.measure(view, &mut scratch.slots[..])?;
-        if self.roots.is_empty() {
-            return Err(ScoreFault::NoTrees);
+        match self.roots.len() {
+            0 => return Err(ScoreFault::NoTrees),
+            trees if trees > TREES_MAX => return Err(ScoreFault::TooManyTrees { trees, most: TREES_MAX }),
+            _ => {}
         }
         let mut sum = self.base;
         for (i, root) in self.roots.iter().enumerate() {

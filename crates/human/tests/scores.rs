@@ -102,6 +102,8 @@ fn what_is_broken_in_other_ways_gives_no_score_either() {
         ),
         (trees(vec![vec![Node::Leaf(f32::INFINITY)]]), ScoreFault::NoNumber),
         (trees(vec![vec![Node::Leaf(f32::NAN)]]), ScoreFault::NoNumber),
+        (trees(vec![vec![Node::Leaf(0.0)]; 65]), ScoreFault::TooManyTrees { trees: 65, most: 64 }),
+        (feature("agent_text", &"a".repeat(65)), ScoreFault::Feature(0)),
         (feature("ja5", ""), ScoreFault::Feature(0)),
         (feature("", ""), ScoreFault::Feature(0)),
         (feature("agent_text", ""), ScoreFault::Feature(0)),
@@ -126,39 +128,4 @@ fn a_model_that_tells_nothing_apart_or_all_the_wrong_way_fails_its_own_test() {
         }
     }
     assert!(matches!(Model::compile(&turned).unwrap().self_test(), Err(SelfTestFault::UpsideDown { .. })));
-}
-
-/// How long a score takes: `cargo nextest run -p seawall-human --run-ignored only --no-capture cost`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn cost_of_a_score() {
-    let (model, mut scratch) = (model(), Scratch::new());
-    let heads: Vec<_> = sample::recorded().collect();
-    let rounds = 20_000;
-    let time = |work: &mut dyn FnMut(&sample::Sample<'_>)| {
-        let began = std::time::Instant::now();
-        for head in (0..rounds).flat_map(|_| &heads) {
-            work(head);
-        }
-        began.elapsed().as_nanos() as usize / (rounds * heads.len())
-    };
-    time(&mut |head| assert!(model.score(&head.view(), &mut scratch).is_ok()));
-    let ns = time(&mut |head| assert!(model.score(&head.view(), &mut scratch).is_ok()));
-    let file = FeatureFile::parse(DEFAULT).unwrap();
-    let extraction = seawall_human::Extraction::of(&file.features);
-    let mut slots = [0.0; FEATURES_MAX];
-    let measuring = time(&mut |head| assert!(extraction.measure(&head.view(), &mut slots).is_ok()));
-    println!(
-        "{ns} ns a score, {measuring} of them measuring; {} features, {} trees, {} bytes of memory",
-        model.features(),
-        model.trees(),
-        model.memory_bytes()
-    );
-    for head in &heads {
-        let began = std::time::Instant::now();
-        for _ in 0..rounds {
-            assert!(model.score(&head.view(), &mut scratch).is_ok());
-        }
-        println!("  {}: {} ns", head.name, began.elapsed().as_nanos() as usize / rounds);
-    }
 }
