@@ -17,7 +17,12 @@ const ANSWER_MAX: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks `<data_dir>/edge.sock`: status and body.
-pub async fn ask(data_dir: &Path, method: Method, path: &str, body: Option<&str>) -> Result<(u16, String), String> {
+pub async fn ask(
+    data_dir: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&str>,
+) -> Result<(u16, String), String> {
     let asked = async {
         let stream = UnixStream::connect(data_dir.join("edge.sock")).await.map_err(|e| e.to_string())?;
         let (mut sender, connection) =
@@ -96,7 +101,9 @@ pub fn metrics(text: &str) -> Vec<(String, f64)> {
 #[must_use]
 pub fn sum(metrics: &[(String, f64)], name: &str, label: &str) -> Option<f64> {
     let of_name = |series: &str| {
-        series.strip_prefix(name).is_some_and(|rest| (rest.is_empty() || rest.starts_with('{')) && rest.contains(label))
+        series
+            .strip_prefix(name)
+            .is_some_and(|rest| (rest.is_empty() || rest.starts_with('{')) && rest.contains(label))
     };
     let mut found = metrics.iter().filter(|(series, _)| of_name(series)).map(|(_, value)| *value).peekable();
     found.peek()?;

@@ -63,7 +63,8 @@ pub async fn order(scene: &Scene, edge: &Installation, path: &str, body: Value) 
     let limit = if scene.pace() == Pace::Quick { Duration::from_secs(25) } else { Duration::from_secs(240) };
     loop {
         if let Ok((200, status)) = edge.ask(Method::GET, "/snapshot", None).await
-            && let Some(last) = status.get("last").filter(|last| last.get("order").and_then(Value::as_u64) == Some(number))
+            && let Some(last) =
+                status.get("last").filter(|last| last.get("order").and_then(Value::as_u64) == Some(number))
         {
             return Ok(Ended { took_ms: took(began), ..read(last) });
         }

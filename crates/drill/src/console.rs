@@ -54,7 +54,10 @@ pub fn list(json: bool) {
         println!("{name}\n    {title}. Replays {}, {}.", replays.whose, replays.when);
         println!("    Passes when: {pass}");
         let names: Vec<&str> = guards.iter().map(|guard| guard.name).collect();
-        println!("    Can be run without: {}\n", if names.is_empty() { "-".to_owned() } else { names.join(", ") });
+        println!(
+            "    Can be run without: {}\n",
+            if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+        );
     }
     println!("`seawall drill run NAME`, `seawall drill all`; `--without GUARD` shows that a drill can fail.");
 }
@@ -142,7 +145,8 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Manifest>, Fault> {
     }
     let find = |name: &String| {
         let all: Vec<&str> = DRILLS.iter().map(|manifest| manifest.name).collect();
-        named(name).ok_or_else(|| Fault::Usage(format!("there is no drill `{name}`; there are {}", all.join(", "))))
+        named(name)
+            .ok_or_else(|| Fault::Usage(format!("there is no drill `{name}`; there are {}", all.join(", "))))
     };
     names.iter().map(find).collect()
 }
@@ -164,7 +168,8 @@ fn print(verdict: &Verdict) {
 }
 
 async fn told_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

@@ -154,7 +154,11 @@ impl Installation {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Fault::system("cannot start the program"))?;
         if let Some(stderr) = child.stderr.take() {
             let log = self.log.clone();
@@ -245,7 +249,12 @@ impl Installation {
     }
 
     /// Asks the edge's admin socket.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), String> {
         let body = body.map(Value::to_string);
         let (status, text) = admin::ask(&self.data_dir, method, path, body.as_deref()).await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))

@@ -73,7 +73,11 @@ pub async fn run(
     for name in without {
         let guard = manifest.guard(name).ok_or_else(|| {
             let names: Vec<&str> = manifest.guards.iter().map(|guard| guard.name).collect();
-            Fault::Usage(format!("{} cannot be run without `{name}`, but without: {}", manifest.name, names.join(", ")))
+            Fault::Usage(format!(
+                "{} cannot be run without `{name}`, but without: {}",
+                manifest.name,
+                names.join(", ")
+            ))
         })?;
         off.extend(std::iter::once(guard.name).chain(guard.with.iter().copied()).map(str::to_owned));
         if guard.by_drill {

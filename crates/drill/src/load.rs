@@ -241,7 +241,9 @@ async fn visit(shared: Arc<Shared>, number: u64, due: Instant) {
             (answer.status, class, bad.then(|| format!("{} {host}{path}: {}", answer.status, answer.body)))
         }
         Ok(Err(error)) => (0, Class::Broken, Some(format!("{host}{path}: {error}"))),
-        Err(_) => (0, Class::Broken, Some(format!("{host}{path}: no answer in {} ms", shared.visits.patience_ms))),
+        Err(_) => {
+            (0, Class::Broken, Some(format!("{host}{path}: no answer in {} ms", shared.visits.patience_ms)))
+        }
     };
     let sample = Sample {
         at_us: micros(due.saturating_duration_since(shared.began)),
@@ -351,7 +353,9 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Strin
     let fields: Vec<(String, String)> = response
         .headers()
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     let of_origin = response.headers().contains_key(MARK);
     let retry_after = response.headers().contains_key("retry-after");
@@ -381,7 +385,8 @@ async fn connect(shared: &Shared) -> Result<SendRequest<Empty<Bytes>>, String> {
     if shared.open.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
         return Err(format!("the drill has {CONNECTIONS_MAX} connections open and no answer on any"));
     }
-    let stream = TcpStream::connect(shared.visits.target).await.map_err(|error| format!("refused: {error}"))?;
+    let stream =
+        TcpStream::connect(shared.visits.target).await.map_err(|error| format!("refused: {error}"))?;
     let _ = stream.set_nodelay(true);
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
     // The count goes down when the connection's task ends, which it does once its sender is dropped.

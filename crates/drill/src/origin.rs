@@ -1,9 +1,9 @@
-//! Stub origins, in this process: known capacity, known latency, errors on demand.
+//! Stub origins, in this process: known capacity, known latency.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,13 +57,9 @@ pub struct Origin {
 #[derive(Debug)]
 struct State {
     places: Semaphore,
-    work_ms: AtomicU64,
-    status: AtomicU16,
-    served: AtomicUsize,
+    work_ms: u64,
     present: AtomicUsize,
     peak: AtomicUsize,
-    /// Fields of the last request, for drills that look at what the origin is told.
-    last_score: AtomicU64,
 }
 
 impl Origin {
@@ -73,12 +69,9 @@ impl Origin {
         let address = listener.local_addr().map_err(Fault::system("origin socket"))?;
         let state = Arc::new(State {
             places: Semaphore::new(behaviour.places),
-            work_ms: AtomicU64::new(behaviour.work_ms),
-            status: AtomicU16::new(200),
-            served: AtomicUsize::new(0),
+            work_ms: behaviour.work_ms,
             present: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            last_score: AtomicU64::new(u64::MAX),
         });
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Ok(Self { address, state, accepting })
@@ -90,32 +83,10 @@ impl Origin {
         format!("http://{}", self.address)
     }
 
-    /// From now on each takes so long, milliseconds.
-    pub fn set_work_ms(&self, work_ms: u64) {
-        self.state.work_ms.store(work_ms, Ordering::Relaxed);
-    }
-
-    /// From now on it answers with this status.
-    pub fn set_status(&self, status: u16) {
-        self.state.status.store(status, Ordering::Relaxed);
-    }
-
-    /// Requests answered.
-    #[must_use]
-    pub fn served(&self) -> usize {
-        self.state.served.load(Ordering::Relaxed)
-    }
-
     /// Most requests it had at once since last asked.
     #[must_use]
     pub fn take_peak(&self) -> usize {
         self.state.peak.swap(self.state.present.load(Ordering::Relaxed), Ordering::Relaxed)
-    }
-
-    /// The score in the last request that came (`CF-Bot-Score`); `None` if it carried none.
-    #[must_use]
-    pub fn last_score(&self) -> Option<u64> {
-        Some(self.state.last_score.load(Ordering::Relaxed)).filter(|score| *score != u64::MAX)
     }
 }
 
@@ -164,14 +135,10 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     let present = state.present.fetch_add(1, Ordering::Relaxed) + 1;
     state.peak.fetch_max(present, Ordering::Relaxed);
     let _present = Present(state);
-    let score = request.headers().get("cf-bot-score").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    state.last_score.store(score.unwrap_or(u64::MAX), Ordering::Relaxed);
     let place = state.places.acquire().await;
-    tokio::time::sleep(Duration::from_millis(state.work_ms.load(Ordering::Relaxed))).await;
+    tokio::time::sleep(Duration::from_millis(state.work_ms)).await;
     drop(place);
-    state.served.fetch_add(1, Ordering::Relaxed);
     let mut response = Response::new(Full::new(Bytes::from_static(b"a page of the origin\n")));
-    *response.status_mut() = hyper::StatusCode::from_u16(state.status.load(Ordering::Relaxed)).unwrap_or_default();
     let fields = response.headers_mut();
     fields.insert(MARK, hyper::header::HeaderValue::from_static("1"));
     fields.insert("content-type", hyper::header::HeaderValue::from_static("text/plain"));
@@ -179,8 +146,9 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     if request.headers().contains_key("x-drill-asked") {
         fields.insert("x-drill-asked-seen", hyper::header::HeaderValue::from_static("1"));
     }
-    if let Some(score) = score {
-        fields.insert("x-drill-score", hyper::header::HeaderValue::from(score));
+    // What the origin is told is repeated, so that a visitor of a drill can see it.
+    if let Some(score) = request.headers().get("cf-bot-score") {
+        fields.insert("x-drill-score", score.clone());
     }
     response
 }

@@ -175,7 +175,13 @@ impl Scene {
         self.keep_chart(title, unit, lines, true);
     }
 
-    fn keep_chart(&mut self, title: &str, unit: &'static str, lines: Vec<(&str, Vec<(u64, f64)>)>, steps: bool) {
+    fn keep_chart(
+        &mut self,
+        title: &str,
+        unit: &'static str,
+        lines: Vec<(&str, Vec<(u64, f64)>)>,
+        steps: bool,
+    ) {
         let lines: Vec<Line> = lines
             .into_iter()
             .filter(|(_, points)| !points.is_empty())

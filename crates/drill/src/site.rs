@@ -64,7 +64,8 @@ impl Site {
     pub fn text(&self, http: u16, metrics: u16, pace: Pace) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "data_dir = \"data\"\n\n[edge]");
-        let _ = writeln!(out, "http = \"127.0.0.1:{http}\"\nhttps = \"off\"\nmetrics = \"127.0.0.1:{metrics}\"");
+        let _ =
+            writeln!(out, "http = \"127.0.0.1:{http}\"\nhttps = \"off\"\nmetrics = \"127.0.0.1:{metrics}\"");
         // Visitors of a drill are told apart by the address they say they come from.
         let _ = writeln!(out, "trusted_proxies = \"127.0.0.0/8\"\nworkers = 2");
         for key in &self.edge {

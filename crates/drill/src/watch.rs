@@ -172,6 +172,9 @@ async fn look(data_dir: &std::path::Path, supervisor: u32, began: Instant) -> Re
         cpu_seconds: edge.and_then(proc::cpu_seconds),
         resident_bytes: edge.and_then(proc::resident_bytes),
         metrics: metrics.map(|(_, text)| admin::metrics(&text)).unwrap_or_default(),
-        snapshot: snapshot.ok().filter(|(status, _)| *status == 200).and_then(|(_, t)| serde_json::from_str(&t).ok()),
+        snapshot: snapshot
+            .ok()
+            .filter(|(status, _)| *status == 200)
+            .and_then(|(_, t)| serde_json::from_str(&t).ok()),
     }
 }

@@ -28,13 +28,14 @@ pub fn run(args: &DrillArgs) -> Exit {
             return Exit::Failure;
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("seawall: cannot start: {error}");
-            return Exit::Failure;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("seawall: cannot start: {error}");
+                return Exit::Failure;
+            }
+        };
     match runtime.block_on(carry_out(&order(names, options, program))) {
         End::Passed => Exit::Ok,
         End::Failed | End::Stopped => Exit::Failure,

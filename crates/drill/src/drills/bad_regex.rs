@@ -59,11 +59,26 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let in_force = scene.now_ms();
     scene.pass(4_000).await;
     let spent_to = scene.now_ms();
-    scene.check(Check::holds("the expression of that day", "taken, or refused by a check", that_day.adopted() || that_day.turned_down(), that_day.told()));
+    scene.check(Check::holds(
+        "the expression of that day",
+        "taken, or refused by a check",
+        that_day.adopted() || that_day.turned_down(),
+        that_day.told(),
+    ));
 
     let (blocked, other) = (probe(&edge, "a.test").await, probe(&edge, "b.test").await);
-    scene.check(Check::holds("another rule of the same zone", "still blocks (403)", blocked == Some(403), format!("{blocked:?}")));
-    scene.check(Check::holds("the same rule of another zone", "still blocks (403)", other == Some(403), format!("{other:?}")));
+    scene.check(Check::holds(
+        "another rule of the same zone",
+        "still blocks (403)",
+        blocked == Some(403),
+        format!("{blocked:?}"),
+    ));
+    scene.check(Check::holds(
+        "the same rule of another zone",
+        "still blocks (403)",
+        other == Some(403),
+        format!("{other:?}"),
+    ));
 
     scene.mark("fault", "an expression that compiles to gigabytes in a rule of a.test");
     edge.write(&rules(&rule("giant", "block", GIANT)))?;
@@ -72,11 +87,26 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let giant = changes::apply(scene, &edge, &[]).await?;
     scene.pass(500).await;
     let giant_to = scene.now_ms();
-    let names_it = |text: &str| text.contains("giant") && text.contains("path") && text.to_lowercase().contains("bytes");
-    let kept = edge.timeline().into_iter().filter(|event| matches!(event.kind.as_str(), "unit_kept" | "change_refused")).map(|event| event.text);
+    let names_it =
+        |text: &str| text.contains("giant") && text.contains("path") && text.to_lowercase().contains("bytes");
+    let kept = edge
+        .timeline()
+        .into_iter()
+        .filter(|event| matches!(event.kind.as_str(), "unit_kept" | "change_refused"))
+        .map(|event| event.text);
     let told: Vec<String> = kept.chain([giant.told()]).filter(|text| names_it(text)).collect();
-    scene.check(Check::holds("`seawall check` on the giant", "exit 3, naming rule, field and limit", code == 3 && names_it(&said), format!("exit {code}: {}", brief(&said))));
-    scene.check(Check::holds("the giant in the running edge", "refused, naming rule, field and limit", !giant.adopted() && !told.is_empty(), brief(&told.first().cloned().unwrap_or_else(|| giant.told()))));
+    scene.check(Check::holds(
+        "`seawall check` on the giant",
+        "exit 3, naming rule, field and limit",
+        code == 3 && names_it(&said),
+        format!("exit {code}: {}", brief(&said)),
+    ));
+    scene.check(Check::holds(
+        "the giant in the running edge",
+        "refused, naming rule, field and limit",
+        !giant.adopted() && !told.is_empty(),
+        brief(&told.first().cloned().unwrap_or_else(|| giant.told())),
+    ));
 
     let odd = load.odd();
     let all = load.end().await;
@@ -90,7 +120,9 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     };
     scene.check(Check::at_most("p99 of the zone beside, relative to before", 1.5, ratio(0), "×"));
     scene.check(Check::at_most("p99 of the zone with the rule, relative to before", 3.0, ratio(1), "×"));
-    let busy = |from: u64, to: u64| Some(readings.growth(from, to, |r| r.cpu_seconds)? * 1000.0 / (to - from) as f64 * 100.0);
+    let busy = |from: u64, to: u64| {
+        Some(readings.growth(from, to, |r| r.cpu_seconds)? * 1000.0 / (to - from) as f64 * 100.0)
+    };
     let more = busy(in_force, spent_to).zip(busy(calm_from, calm_to)).map(|(after, before)| after - before);
     scene.check(Check::at_most("processor time the expression adds, of one processor", 25.0, more, "%"));
     let during = all.between(giant_from, giant_to);
@@ -99,11 +131,32 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     scene.check(Check::at_most("memory of the edge at its most", 400.0, grown, "MiB"));
     scene.check(Check::none("requests not served", all.len() - all.count(Class::Ok), all.len()));
 
-    let tripped: Vec<String> = edge.timeline().into_iter().filter(|event| event.kind == "rule_tripped").map(|event| event.text).collect();
+    let tripped: Vec<String> = edge
+        .timeline()
+        .into_iter()
+        .filter(|event| event.kind == "rule_tripped")
+        .map(|event| event.text)
+        .collect();
     let others = tripped.iter().filter(|text| !text.contains("that-day")).count();
-    scene.check(Check::holds("rules tripped", "none, or that one alone", others == 0, if tripped.is_empty() { "none: it ran in linear time".to_owned() } else { tripped.join("; ") }));
+    scene.check(Check::holds(
+        "rules tripped",
+        "none, or that one alone",
+        others == 0,
+        if tripped.is_empty() { "none: it ran in linear time".to_owned() } else { tripped.join("; ") },
+    ));
     scene.keep_load("visitors", &all);
-    scene.chart("Processor time of the edge, of one processor", "%", vec![("edge", readings.rates(|r: &Reading| r.cpu_seconds).into_iter().map(|(at, rate)| (at, rate * 100.0)).collect())]);
+    scene.chart(
+        "Processor time of the edge, of one processor",
+        "%",
+        vec![(
+            "edge",
+            readings
+                .rates(|r: &Reading| r.cpu_seconds)
+                .into_iter()
+                .map(|(at, rate)| (at, rate * 100.0))
+                .collect(),
+        )],
+    );
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
     Ok(())

@@ -52,12 +52,42 @@ const FULL_DISK: &[&str] = &["/bin/sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \
 
 const MORNINGS: [Morning; 9] = [
     Morning { what: "nothing is damaged", serves: &["good", "newest"], wreck: |_, _| Ok(()), wrapper: &[] },
-    Morning { what: "the newest snapshot is cut short", serves: &["good"], wreck: |data, _| cut(data, ".json"), wrapper: &[] },
-    Morning { what: "content of the newest snapshot is damaged", serves: &["good"], wreck: |data, _| turn(data, ".pack"), wrapper: &[] },
-    Morning { what: "the history is damaged", serves: &["good", "newest"], wreck: |data, _| std::fs::write(data.join("snapshots/history.json"), b"{\"entr"), wrapper: &[] },
-    Morning { what: "the configuration file is gone", serves: &["good", "newest"], wreck: |_, config| std::fs::remove_file(config), wrapper: &[] },
-    Morning { what: "the configuration file is garbage", serves: &["good", "newest"], wreck: |_, config| std::fs::write(config, b"[[zone\nname = "), wrapper: &[] },
-    Morning { what: "the disk takes not one byte", serves: &["good", "newest"], wreck: |_, _| Ok(()), wrapper: FULL_DISK },
+    Morning {
+        what: "the newest snapshot is cut short",
+        serves: &["good"],
+        wreck: |data, _| cut(data, ".json"),
+        wrapper: &[],
+    },
+    Morning {
+        what: "content of the newest snapshot is damaged",
+        serves: &["good"],
+        wreck: |data, _| turn(data, ".pack"),
+        wrapper: &[],
+    },
+    Morning {
+        what: "the history is damaged",
+        serves: &["good", "newest"],
+        wreck: |data, _| std::fs::write(data.join("snapshots/history.json"), b"{\"entr"),
+        wrapper: &[],
+    },
+    Morning {
+        what: "the configuration file is gone",
+        serves: &["good", "newest"],
+        wreck: |_, config| std::fs::remove_file(config),
+        wrapper: &[],
+    },
+    Morning {
+        what: "the configuration file is garbage",
+        serves: &["good", "newest"],
+        wreck: |_, config| std::fs::write(config, b"[[zone\nname = "),
+        wrapper: &[],
+    },
+    Morning {
+        what: "the disk takes not one byte",
+        serves: &["good", "newest"],
+        wreck: |_, _| Ok(()),
+        wrapper: FULL_DISK,
+    },
     Morning {
         what: "the newest snapshot is cut short, the configuration is gone, the disk is full",
         serves: &["good"],
@@ -79,7 +109,8 @@ const MORNINGS: [Morning; 9] = [
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(Behaviour::default()).await?;
     let site = |generation: &str, soak_ms: u64| {
-        let route = format!("[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{generation}\" }} }}");
+        let route =
+            format!("[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{generation}\" }} }}");
         Site::default()
             .rollout(Rollout { hold_ms: 200, requests: 10, soak_ms })
             .zone(zone("a.test", &origin.url(), "cache = false", &route))
@@ -110,7 +141,12 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         rows.push((row, right));
     }
     scene.check(Check::none("bad mornings after which it did not serve what it should", wrong, rows.len()));
-    scene.check(Check::at_most("slowest start, to the first answer", START_MS as f64, Some(slowest as f64), "ms"));
+    scene.check(Check::at_most(
+        "slowest start, to the first answer",
+        START_MS as f64,
+        Some(slowest as f64),
+        "ms",
+    ));
     scene.table(Table {
         title: "Bad mornings".to_owned(),
         head: ["What was wrong", "Serves", "First answer after", "Told"].map(str::to_owned).to_vec(),
@@ -120,7 +156,11 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn start(scene: &Scene, edge: &mut Installation, morning: &Morning) -> Result<(Vec<String>, bool, Option<u64>), Fault> {
+async fn start(
+    scene: &Scene,
+    edge: &mut Installation,
+    morning: &Morning,
+) -> Result<(Vec<String>, bool, Option<u64>), Fault> {
     let began = scene.now_ms();
     let told_before = edge.timeline().len();
     edge.launch(morning.wrapper)?;
@@ -129,14 +169,24 @@ async fn start(scene: &Scene, edge: &mut Installation, morning: &Morning) -> Res
         if edge.ended().is_some() {
             break;
         }
-        answer = once(edge.http, "a.test", "/", &[], Duration::from_secs(2)).await.ok().filter(|answer| answer.of_origin);
+        answer = once(edge.http, "a.test", "/", &[], Duration::from_secs(2))
+            .await
+            .ok()
+            .filter(|answer| answer.of_origin);
         scene.pass(20).await;
     }
     let took_ms = answer.as_ref().map(|_| scene.now_ms() - began);
-    let serves = answer.as_ref().and_then(|answer| answer.field("x-generation")).unwrap_or("nothing").to_owned();
+    let serves =
+        answer.as_ref().and_then(|answer| answer.field("x-generation")).unwrap_or("nothing").to_owned();
     // The zone whose origin has no name answers with an error page of its own, and no other zone notices.
-    let beside = once(edge.http, "unresolvable.test", "/", &[], Duration::from_secs(8)).await.map(|answer| answer.status);
-    let told = edge.timeline().into_iter().skip(told_before).find(|event| event.kind == "alert" || event.kind == "started");
+    let beside = once(edge.http, "unresolvable.test", "/", &[], Duration::from_secs(8))
+        .await
+        .map(|answer| answer.status);
+    let told = edge
+        .timeline()
+        .into_iter()
+        .skip(told_before)
+        .find(|event| event.kind == "alert" || event.kind == "started");
     let ended = edge.ended().map_or(String::new(), |how| format!("ended: {how}"));
     edge.kill();
     let right = morning.serves.contains(&serves.as_str()) && beside.is_ok();
@@ -167,7 +217,8 @@ impl Kept {
         let timeline = std::fs::read(edge.data_dir.join("timeline.jsonl")).unwrap_or_default();
         std::fs::remove_dir_all(&edge.data_dir).map_err(Fault::file(&edge.data_dir))?;
         copy(&self.data, &edge.data_dir).map_err(Fault::file(&edge.data_dir))?;
-        std::fs::write(edge.data_dir.join("timeline.jsonl"), timeline).map_err(Fault::file(&edge.data_dir))?;
+        std::fs::write(edge.data_dir.join("timeline.jsonl"), timeline)
+            .map_err(Fault::file(&edge.data_dir))?;
         std::fs::write(&edge.config, &self.config).map_err(Fault::file(&edge.config))
     }
 }

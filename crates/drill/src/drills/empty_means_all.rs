@@ -60,33 +60,71 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let few = changes::apply(scene, &edge, &[]).await?;
     let removed = (ZONES - LEFT) as u64;
     let stated = few.needs.get("removed_zones").copied();
-    scene.check(Check::holds("15 of 20 zones gone, not acknowledged", "refused", few.turned_down(), few.told()));
-    scene.check(Check::holds("the refusal states the number", &format!("removed_zones={removed}"), stated == Some(removed), format!("{:?}", few.needs)));
+    scene.check(Check::holds(
+        "15 of 20 zones gone, not acknowledged",
+        "refused",
+        few.turned_down(),
+        few.told(),
+    ));
+    scene.check(Check::holds(
+        "the refusal states the number",
+        &format!("removed_zones={removed}"),
+        stated == Some(removed),
+        format!("{:?}", few.needs),
+    ));
     let wrong = changes::apply(scene, &edge, &["removed_zones=3"]).await?;
-    scene.check(Check::holds("acknowledged with another number (3)", "refused", wrong.turned_down(), wrong.told()));
+    scene.check(Check::holds(
+        "acknowledged with another number (3)",
+        "refused",
+        wrong.turned_down(),
+        wrong.told(),
+    ));
 
     scene.mark("fault", "a configuration with no zone at all");
     edge.write_text(&edge.text_of(&self::site(&origin.url(), 0, ROWS)))?;
     let none = changes::apply(scene, &edge, &["removed_zones=20"]).await?;
-    scene.check(Check::holds("no zone left, acknowledged", "refused all the same", none.turned_down(), none.told()));
+    scene.check(Check::holds(
+        "no zone left, acknowledged",
+        "refused all the same",
+        none.turned_down(),
+        none.told(),
+    ));
 
     scene.mark("fault", "a list that has lost its rows");
     edge.write(&self::site(&origin.url(), ZONES, 0))?;
     let emptied = changes::apply(scene, &edge, &[]).await?;
-    scene.check(Check::holds("a list of 12 networks emptied, not acknowledged", "refused", emptied.turned_down(), emptied.told()));
+    scene.check(Check::holds(
+        "a list of 12 networks emptied, not acknowledged",
+        "refused",
+        emptied.turned_down(),
+        emptied.told(),
+    ));
     // The file watcher sees the file as well, and must come to the same.
     scene.pass(2_500).await;
 
     let odd = load.odd();
     let seen = load.end().await;
-    scene.check(Check::none("requests not served, over all zones and the whole time", seen.len() - seen.count(Class::Ok), seen.len()));
+    scene.check(Check::none(
+        "requests not served, over all zones and the whole time",
+        seen.len() - seen.count(Class::Ok),
+        seen.len(),
+    ));
     let readings = watch.end();
-    scene.chart_of_steps("Zones served", "", vec![("zones", readings.points(|r| r.metric("seawall_zones", "")))]);
+    scene.chart_of_steps(
+        "Zones served",
+        "",
+        vec![("zones", readings.points(|r| r.metric("seawall_zones", "")))],
+    );
 
     scene.mark("fault", "the same removal, with the right number stated: now it is meant");
     edge.write(&self::site(&origin.url(), LEFT, ROWS))?;
     let meant = changes::apply(scene, &edge, &[&format!("removed_zones={removed}")]).await?;
-    scene.check(Check::holds("15 zones removed, acknowledged as 15", "adopted", meant.adopted(), meant.told()));
+    scene.check(Check::holds(
+        "15 zones removed, acknowledged as 15",
+        "adopted",
+        meant.adopted(),
+        meant.told(),
+    ));
     scene.keep_load("visitors", &seen);
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
@@ -132,8 +170,16 @@ async fn empty_orders(scene: &mut Scene, edge: &Installation) -> Result<(), Faul
     for command in commands {
         let (code, out, err) = edge.command(command).await?;
         let refused = matches!(code, 2 | 4);
-        let shown: Vec<String> = command.iter().map(|word| if word.trim().is_empty() { format!("\"{word}\"") } else { (*word).to_owned() }).collect();
-        let said = err.lines().chain(out.lines()).find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        let shown: Vec<String> = command
+            .iter()
+            .map(|word| if word.trim().is_empty() { format!("\"{word}\"") } else { (*word).to_owned() })
+            .collect();
+        let said = err
+            .lines()
+            .chain(out.lines())
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default()
+            .to_owned();
         rows.push((vec![format!("seawall {}", shown.join(" ")), format!("exit {code}"), said], refused));
     }
     let orders: &[(&str, Value)] = &[
@@ -156,14 +202,23 @@ async fn empty_orders(scene: &mut Scene, edge: &Installation) -> Result<(), Faul
         let (refused, said) = match asked {
             Ok((202, answer)) => {
                 let ended = wait(scene, edge, &answer).await;
-                (ended.as_ref().is_some_and(|e| e == "refused"), format!("202, then {}", ended.unwrap_or_default()))
+                (
+                    ended.as_ref().is_some_and(|e| e == "refused"),
+                    format!("202, then {}", ended.unwrap_or_default()),
+                )
             }
-            Ok((status, answer)) => ((400..500).contains(&status), format!("{status} {}", answer.as_str().map_or_else(|| answer.to_string(), str::to_owned))),
+            Ok((status, answer)) => (
+                (400..500).contains(&status),
+                format!("{status} {}", answer.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
+            ),
             Err(error) => (false, error),
         };
         let mut words = said.splitn(2, ' ');
         let status = words.next().unwrap_or_default().to_owned();
-        rows.push((vec![format!("POST {path} {body}"), status, words.next().unwrap_or_default().trim().to_owned()], refused));
+        rows.push((
+            vec![format!("POST {path} {body}"), status, words.next().unwrap_or_default().trim().to_owned()],
+            refused,
+        ));
     }
     let wrong = rows.iter().filter(|(_, right)| !right).count();
     scene.check(Check::none("orders that name nothing and were not refused", wrong, rows.len()));

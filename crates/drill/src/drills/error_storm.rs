@@ -62,15 +62,36 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         (used > 0.0).then(|| told / used * 100.0)
     };
     scene.check(Check::at_least("faults per request in the storm", 1.8, faults.map(|f| f / requests), ""));
-    scene.check(Check::at_most("telemetry in the storm, of the processor time used", 5.0, share(&readings, at + 500, end), "%"));
+    scene.check(Check::at_most(
+        "telemetry in the storm, of the processor time used",
+        5.0,
+        share(&readings, at + 500, end),
+        "%",
+    ));
     let (calm, storm) = (all.between(began + 1_500, at - 500), all.between(at + 1_000, end));
     // Below this a p99 is the machine's own noise, not the edge's.
-    let ratio = calm.latency_ms(99.0).zip(storm.latency_ms(99.0)).map(|(before, during)| during.max(8.0) / before.max(8.0));
+    let ratio = calm
+        .latency_ms(99.0)
+        .zip(storm.latency_ms(99.0))
+        .map(|(before, during)| during.max(8.0) / before.max(8.0));
     scene.check(Check::at_most("p99 in the storm, relative to before", 1.5, ratio, "×"));
-    let per_request = |from: u64, to: u64, n: usize| readings.growth(from, to, |r| r.cpu_seconds).map(|s| s / n.max(1) as f64);
-    let cost = per_request(began + 1_500, at - 500, calm.len()).zip(per_request(at + 1_000, end, storm.len())).map(|(a, b)| b / a);
-    scene.check(Check::at_most("processor time per request in the storm, relative to before", 1.5, cost, "×"));
-    scene.check(Check::none("errors made by the edge, requests without an answer", all.edge_made(), all.len()));
+    let per_request = |from: u64, to: u64, n: usize| {
+        readings.growth(from, to, |r| r.cpu_seconds).map(|s| s / n.max(1) as f64)
+    };
+    let cost = per_request(began + 1_500, at - 500, calm.len())
+        .zip(per_request(at + 1_000, end, storm.len()))
+        .map(|(a, b)| b / a);
+    scene.check(Check::at_most(
+        "processor time per request in the storm, relative to before",
+        1.5,
+        cost,
+        "×",
+    ));
+    scene.check(Check::none(
+        "errors made by the edge, requests without an answer",
+        all.edge_made(),
+        all.len(),
+    ));
     let counted = readings.largest(|r| r.metric("seawall_telemetry_suppressed_total", ""));
     scene.check(Check::at_least("failures counted and not described, as the budget wants", 1.0, counted, ""));
     scene.keep_load("visitors", &all);
@@ -82,7 +103,11 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
             ("telemetry", percent(&readings, |r| r.metric("seawall_telemetry_seconds_total", ""))),
         ],
     );
-    scene.chart("Faults of modules", "per second", vec![("faults", readings.rates(|r| r.metric("seawall_module_faults_total", "")))]);
+    scene.chart(
+        "Faults of modules",
+        "per second",
+        vec![("faults", readings.rates(|r| r.metric("seawall_module_faults_total", "")))],
+    );
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
     Ok(())

@@ -89,8 +89,14 @@ async fn play_layer(scene: &mut Scene, origin: &Origin, layer: &Layer) -> Result
     edge.put("features.json", &features::repeated(ROWS, 2))?;
     let held = |event: &Event| layer.held.contains(&event.kind.as_str());
     let since = crate::scene::unix_ms();
-    let found = scene.until(ALERT_MS as u64 + 2_000, || edge.timeline().iter().any(|event| event.unix_ms >= since && held(event))).await;
-    let _ = scene.until(2_000, || edge.timeline().iter().any(|event| event.unix_ms >= since && alert(event))).await;
+    let found = scene
+        .until(ALERT_MS as u64 + 2_000, || {
+            edge.timeline().iter().any(|event| event.unix_ms >= since && held(event))
+        })
+        .await;
+    let _ = scene
+        .until(2_000, || edge.timeline().iter().any(|event| event.unix_ms >= since && alert(event)))
+        .await;
     scene.pass(1_500).await;
     let odd = load.odd();
     let all = load.end().await;
@@ -99,7 +105,11 @@ async fn play_layer(scene: &mut Scene, origin: &Origin, layer: &Layer) -> Result
     let after = |event: Option<&Event>| event.map(|event| event.unix_ms.saturating_sub(since) as f64);
 
     let what = |text: &str| format!("{}: {text}", layer.name);
-    scene.check(Check::none(&what("errors made by the edge, requests without an answer"), all.edge_made(), all.len()));
+    scene.check(Check::none(
+        &what("errors made by the edge, requests without an answer"),
+        all.edge_made(),
+        all.len(),
+    ));
     scores(scene, &what, &all.between(0, before_to), &all.between(at, u64::MAX / 1000));
     let largest = readings.largest(Reading::percent);
     scene.check(Check::at_most(&what("largest share under the candidate"), 1.0, largest, "%"));
@@ -107,8 +117,18 @@ async fn play_layer(scene: &mut Scene, origin: &Origin, layer: &Layer) -> Result
     scene.check(Check::at_most(&what("event in the timeline"), ALERT_MS, found.and(after(event)), "ms"));
     let text = event.map_or_else(|| "no such event".to_owned(), |event| event.text.clone());
     let named = text.contains("260") || text.contains("bot") || text.contains("feature");
-    scene.check(Check::holds(&what("the event says what is wrong"), "in words", event.is_some() && named, text));
-    scene.check(Check::at_most(&what("alert"), ALERT_MS, after(events.iter().find(|event| alert(event))), "ms"));
+    scene.check(Check::holds(
+        &what("the event says what is wrong"),
+        "in words",
+        event.is_some() && named,
+        text,
+    ));
+    scene.check(Check::at_most(
+        &what("alert"),
+        ALERT_MS,
+        after(events.iter().find(|event| alert(event))),
+        "ms",
+    ));
     scene.keep_load(layer.name, &all);
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
@@ -134,6 +154,10 @@ fn scores(scene: &mut Scene, what: &dyn Fn(&str) -> String, before: &Samples, af
 /// A site whose zone is scored, by a file beside the configuration.
 pub(super) fn site(origin: &str) -> Site {
     let bot = "[zone.bot]\nscore = true\nheader = true";
-    Site::default().table("[edge.bot]\nfeatures = \"features.json\"").zone(zone("a.test", origin, "cache = false", bot))
+    Site::default().table("[edge.bot]\nfeatures = \"features.json\"").zone(zone(
+        "a.test",
+        origin,
+        "cache = false",
+        bot,
+    ))
 }
-

@@ -40,7 +40,6 @@ const LEARN_MS: u64 = 3_000;
 /// An answer that comes later than this is of no use, milliseconds.
 const USEFUL_MS: u64 = 1_000;
 
-
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(ORIGIN).await?;
     let site = Site::default().zone(zone("a.test", &origin.url(), "cache = false", ""));
@@ -69,8 +68,18 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let crowd = all.between(crowd_at + LEARN_MS, gone_at);
     let seconds = (gone_at - crowd_at - LEARN_MS) as f64 / 1000.0;
     let served = useful(&crowd) as f64 / seconds;
-    scene.check(Check::at_least("goodput under the crowd, of the origin's capacity", 90.0, Some(served * 100.0 / ORIGIN.capacity()), "%"));
-    scene.check(Check::at_most("p99 of the refusals (503 with Retry-After)", 250.0, crowd.of(Class::Shed).latency_ms(99.0), "ms"));
+    scene.check(Check::at_least(
+        "goodput under the crowd, of the origin's capacity",
+        90.0,
+        Some(served * 100.0 / ORIGIN.capacity()),
+        "%",
+    ));
+    scene.check(Check::at_most(
+        "p99 of the refusals (503 with Retry-After)",
+        250.0,
+        crowd.of(Class::Shed).latency_ms(99.0),
+        "ms",
+    ));
     let neither = crowd.len() - crowd.count(Class::Ok) - crowd.count(Class::Shed);
     scene.check(Check::at_most(
         "requests under the crowd that were neither served nor quickly refused",
@@ -78,16 +87,35 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         Some(neither as f64 * 100.0 / crowd.len().max(1) as f64),
         "%",
     ));
-    scene.check(Check::at_most("p99 of what was served under the crowd", USEFUL_MS as f64, crowd.of(Class::Ok).latency_ms(99.0), "ms"));
-    scene.check(Check::at_most("requests at the origin at once, in crowd", (ORIGIN.places * 6) as f64, Some(peak as f64), ""));
+    scene.check(Check::at_most(
+        "p99 of what was served under the crowd",
+        USEFUL_MS as f64,
+        crowd.of(Class::Ok).latency_ms(99.0),
+        "ms",
+    ));
+    scene.check(Check::at_most(
+        "requests at the origin at once, in crowd",
+        (ORIGIN.places * 6) as f64,
+        Some(peak as f64),
+        "",
+    ));
 
     let after = all.between(gone_at + 2_000, gone_at + 4_500);
-    scene.check(Check::none("requests not served, from two seconds after the crowd", after.len() - after.count(Class::Ok), after.len()));
+    scene.check(Check::none(
+        "requests not served, from two seconds after the crowd",
+        after.len() - after.count(Class::Ok),
+        after.len(),
+    ));
     let before = all.between(crowd_at.saturating_sub(2_000), crowd_at);
     let (p99_before, p99_after) = (before.latency_ms(99.0), after.latency_ms(99.0));
     let ratio = p99_after.zip(p99_before).map(|(after, before)| after / before.max(1.0));
     scene.check(Check::at_most("p99 after the crowd, relative to before", 1.5, ratio, "×"));
-    scene.check(Check::at_most("requests at the origin at once, after the crowd", (ORIGIN.places * 2) as f64, Some(peak_after as f64), ""));
+    scene.check(Check::at_most(
+        "requests at the origin at once, after the crowd",
+        (ORIGIN.places * 2) as f64,
+        Some(peak_after as f64),
+        "",
+    ));
 
     scene.chart_of_steps(
         "Requests let through to the origin at once",

@@ -46,7 +46,11 @@ struct Cell {
     after: (String, String),
 }
 
-const ACTIONS: [(&str, &str); 3] = [("block", "action = \"block\""), ("log", "action = \"log\""), ("skip", "action = \"skip\"\nskip = [\"bot\", \"response_headers\"]")];
+const ACTIONS: [(&str, &str); 3] = [
+    ("block", "action = \"block\""),
+    ("log", "action = \"log\""),
+    ("skip", "action = \"skip\"\nskip = [\"bot\", \"response_headers\"]"),
+];
 
 fn rule(lines: &str) -> String {
     format!("[[zone.rule]]\nname = \"switched\"\n{lines}")
@@ -61,16 +65,33 @@ fn cells() -> Vec<Cell> {
     for module in &MODULES {
         let (keys, tables) = (module.keys.to_owned(), module.tables.to_owned());
         let off = format!("{tables}\n[zone.modules]\n{} = \"off\"", module.name);
-        add(format!("off-{}", module.name), format!("module {} off in the configuration", module.name), (keys.clone(), tables.clone()), (keys, off));
-        for (how, value) in [("number", "5"), ("word", "\"perhaps\""), ("list", "[\"off\"]"), ("blank", "\"\"")] {
+        add(
+            format!("off-{}", module.name),
+            format!("module {} off in the configuration", module.name),
+            (keys.clone(), tables.clone()),
+            (keys, off),
+        );
+        for (how, value) in
+            [("number", "5"), ("word", "\"perhaps\""), ("list", "[\"off\"]"), ("blank", "\"\"")]
+        {
             let wrong = format!("[zone.modules]\n{} = {value}", module.name);
-            add(format!("wrong-{how}-{}", module.name), format!("module {} = {value}", module.name), none(), (String::new(), wrong));
+            add(
+                format!("wrong-{how}-{}", module.name),
+                format!("module {} = {value}", module.name),
+                none(),
+                (String::new(), wrong),
+            );
         }
     }
     for (name, action) in ACTIONS {
         let live = rule(&format!("{action}\npath = \"^/probe\""));
         let disabled = rule(&format!("{action}\npath = \"^/probe\"\nenabled = false"));
-        add(format!("disabled-{name}"), format!("rule with {name}, enabled = false"), (String::new(), live.clone()), (String::new(), disabled));
+        add(
+            format!("disabled-{name}"),
+            format!("rule with {name}, enabled = false"),
+            (String::new(), live.clone()),
+            (String::new(), disabled),
+        );
         add(format!("gone-{name}"), format!("rule with {name}, removed"), (String::new(), live), none());
         for (how, lines) in [
             ("list", "list = \"nowhere\""),
@@ -80,14 +101,39 @@ fn cells() -> Vec<Cell> {
             ("enabled", "path = \"^/probe\"\nenabled = \"no\""),
         ] {
             let wrong = rule(&format!("{action}\n{lines}"));
-            add(format!("{how}-{name}"), format!("rule with {name} and {}", if lines.is_empty() { "no condition" } else { lines }.replace('\n', ", ")), none(), (String::new(), wrong));
+            add(
+                format!("{how}-{name}"),
+                format!(
+                    "rule with {name} and {}",
+                    if lines.is_empty() { "no condition" } else { lines }.replace('\n', ", ")
+                ),
+                none(),
+                (String::new(), wrong),
+            );
         }
     }
-    for (how, lines) in [("execute", "action = \"execute\""), ("number", "action = 1"), ("absent", ""), ("blank", "action = \"\""), ("nothing", "action = \"skip\"\nskip = [\"nothing\"]"), ("word", "action = \"skip\"\nskip = 3")] {
+    for (how, lines) in [
+        ("execute", "action = \"execute\""),
+        ("number", "action = 1"),
+        ("absent", ""),
+        ("blank", "action = \"\""),
+        ("nothing", "action = \"skip\"\nskip = [\"nothing\"]"),
+        ("word", "action = \"skip\"\nskip = 3"),
+    ] {
         let wrong = rule(&format!("{lines}\npath = \"^/probe\""));
-        add(format!("action-{how}"), format!("rule with {}", if lines.is_empty() { "no action" } else { lines }.replace('\n', ", ")), none(), (String::new(), wrong));
+        add(
+            format!("action-{how}"),
+            format!("rule with {}", if lines.is_empty() { "no action" } else { lines }.replace('\n', ", ")),
+            none(),
+            (String::new(), wrong),
+        );
     }
-    add("bans-nowhere".to_owned(), "bans by a list that does not exist".to_owned(), none(), ("bans = \"nowhere\"".to_owned(), String::new()));
+    add(
+        "bans-nowhere".to_owned(),
+        "bans by a list that does not exist".to_owned(),
+        none(),
+        ("bans = \"nowhere\"".to_owned(), String::new()),
+    );
     cells
 }
 
@@ -97,12 +143,19 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let mut site = [base(&origin.url()), base(&origin.url())];
     for cell in &cells {
         for (site, (keys, tables)) in site.iter_mut().zip([&cell.before, &cell.after]) {
-            *site = std::mem::take(site).zone(zone(&cell.name, &origin.url(), &format!("cache = false\n{keys}"), tables));
+            *site = std::mem::take(site).zone(zone(
+                &cell.name,
+                &origin.url(),
+                &format!("cache = false\n{keys}"),
+                tables,
+            ));
         }
     }
     let [before, after] = site;
     let mut edge = scene.prepare(&before)?;
-    edge.sabotage(&scene.sabotage(&[], json!([{ "module": "firewall", "zone": "broken.test", "what": "error" }])))?;
+    edge.sabotage(
+        &scene.sabotage(&[], json!([{ "module": "firewall", "zone": "broken.test", "what": "error" }])),
+    )?;
     edge.start().await?;
     let watch = scene.watch(&edge);
     let hosts: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).chain(["plain.test"]).collect();
@@ -113,14 +166,23 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     scene.mark("change", format!("{} zones switch something off, or get it wrong", cells.len()));
     edge.write(&after)?;
     let ended = meaning_it(scene, &edge).await?;
-    scene.check(Check::holds("the change, with whatever it must acknowledge", "adopted", ended.adopted(), ended.told()));
+    scene.check(Check::holds(
+        "the change, with whatever it must acknowledge",
+        "adopted",
+        ended.adopted(),
+        ended.told(),
+    ));
     compare(scene, &edge, &cells, &plain).await;
 
     by_hand(scene, &edge, &plain).await?;
     let odd = load.odd();
     let all = load.end().await;
     let readings = watch.end();
-    scene.check(Check::none("errors made by the edge, requests without an answer", all.edge_made(), all.len()));
+    scene.check(Check::none(
+        "errors made by the edge, requests without an answer",
+        all.edge_made(),
+        all.len(),
+    ));
     scene.keep_load("visitors", &all);
     scene.chart_of_canary(&readings);
     scene.keep_odd(odd);
@@ -148,7 +210,12 @@ async fn live_modules(scene: &mut Scene, edge: &Installation, plain: &[String]) 
             idle.push(module.name);
         }
     }
-    scene.check(Check::holds("modules that are seen to do something before", "all six", idle.is_empty(), if idle.is_empty() { "all six".to_owned() } else { format!("not {}", idle.join(", ")) }));
+    scene.check(Check::holds(
+        "modules that are seen to do something before",
+        "all six",
+        idle.is_empty(),
+        if idle.is_empty() { "all six".to_owned() } else { format!("not {}", idle.join(", ")) },
+    ));
 }
 
 async fn compare(scene: &mut Scene, edge: &Installation, cells: &[Cell], plain: &[String]) {
@@ -156,11 +223,18 @@ async fn compare(scene: &mut Scene, edge: &Installation, cells: &[Cell], plain: 
     for cell in cells {
         let seen = look(edge, &cell.name).await;
         let same = seen == plain;
-        rows.push((vec![cell.what.clone(), if same { "as one without it".to_owned() } else { seen.join(" · ") }], same));
+        rows.push((
+            vec![cell.what.clone(), if same { "as one without it".to_owned() } else { seen.join(" · ") }],
+            same,
+        ));
     }
     let wrong = rows.iter().filter(|(_, same)| !same).count();
     scene.check(Check::none("zones that do not answer as one without the thing", wrong, rows.len()));
-    scene.table(Table { title: "Zone by zone".to_owned(), head: ["What was done", "Answers"].map(str::to_owned).to_vec(), rows });
+    scene.table(Table {
+        title: "Zone by zone".to_owned(),
+        head: ["What was done", "Answers"].map(str::to_owned).to_vec(),
+        rows,
+    });
 }
 
 /// Modules switched by hand, as one does in an emergency.
@@ -170,26 +244,60 @@ async fn by_hand(scene: &mut Scene, edge: &Installation, plain: &[String]) -> Re
     scene.check(Check::holds("a firewall that fails and is closed", "503", fails, broken.join(" · ")));
     let mut rows = Vec::new();
     let mut slowest = 0;
-    for (name, host, only) in MODULES.iter().map(|m| (m.name, format!("live-{}.test", m.name.replace('_', "-")), None)).chain([("firewall", "broken.test".to_owned(), Some("broken.test"))]) {
-        scene.mark("change", format!("{name} is switched off by hand{}", only.map_or(String::new(), |zone| format!(" for {zone}"))));
+    for (name, host, only) in MODULES
+        .iter()
+        .map(|m| (m.name, format!("live-{}.test", m.name.replace('_', "-")), None))
+        .chain([("firewall", "broken.test".to_owned(), Some("broken.test"))])
+    {
+        scene.mark(
+            "change",
+            format!(
+                "{name} is switched off by hand{}",
+                only.map_or(String::new(), |zone| format!(" for {zone}"))
+            ),
+        );
         let ended = if scene.is_without("switch") {
             Ended::default()
         } else {
-            changes::order(scene, edge, "/module", json!({ "name": name, "zone": only, "state": "off" })).await?
+            changes::order(scene, edge, "/module", json!({ "name": name, "zone": only, "state": "off" }))
+                .await?
         };
         slowest = slowest.max(ended.took_ms);
         let seen = look(edge, &host).await;
         let done = ended.adopted() || ended.outcome == "unchanged";
         let same = seen == plain;
-        rows.push((vec![name.to_owned(), only.unwrap_or("all").to_owned(), ended.told(), if same { "as one without it".to_owned() } else { seen.join(" · ") }], same && done));
+        rows.push((
+            vec![
+                name.to_owned(),
+                only.unwrap_or("all").to_owned(),
+                ended.told(),
+                if same { "as one without it".to_owned() } else { seen.join(" · ") },
+            ],
+            same && done,
+        ));
     }
     let wrong = rows.iter().filter(|(_, right)| !right).count();
     scene.check(Check::none("modules switched off by hand that were not as if absent", wrong, rows.len()));
     scene.check(Check::at_most("slowest switch", 5_000.0, Some(slowest as f64), "ms"));
-    scene.table(Table { title: "Switched by hand".to_owned(), head: ["Module", "Zone", "The order", "Answers"].map(str::to_owned).to_vec(), rows });
-    let on = changes::order(scene, edge, "/module", json!({ "name": "response_headers", "zone": null, "state": "on" })).await?;
+    scene.table(Table {
+        title: "Switched by hand".to_owned(),
+        head: ["Module", "Zone", "The order", "Answers"].map(str::to_owned).to_vec(),
+        rows,
+    });
+    let on = changes::order(
+        scene,
+        edge,
+        "/module",
+        json!({ "name": "response_headers", "zone": null, "state": "on" }),
+    )
+    .await?;
     let seen = look(edge, "live-response-headers.test").await;
-    scene.check(Check::holds("switched on again", "it works again", on.adopted() && seen != plain, on.told()));
+    scene.check(Check::holds(
+        "switched on again",
+        "it works again",
+        on.adopted() && seen != plain,
+        on.told(),
+    ));
     Ok(())
 }
 
@@ -222,9 +330,16 @@ async fn look(edge: &Installation, host: &str) -> Vec<String> {
         seen.push(answer.map_or_else(
             |error| error,
             |answer| {
-                let of = |name: &str, says: &str| answer.field(name).map_or(String::new(), |_| format!(" {says}"));
+                let of =
+                    |name: &str, says: &str| answer.field(name).map_or(String::new(), |_| format!(" {says}"));
                 let whose = if answer.of_origin { " origin" } else { "" };
-                format!("{}{whose}{}{}{}", answer.status, of("x-drill-score", "scored"), of("x-drill-asked-seen", "asked"), of("x-drill-told", "told"))
+                format!(
+                    "{}{whose}{}{}{}",
+                    answer.status,
+                    of("x-drill-score", "scored"),
+                    of("x-drill-asked-seen", "asked"),
+                    of("x-drill-told", "told")
+                )
             },
         ));
     }

@@ -31,7 +31,11 @@ pub const MANIFEST: Manifest = Manifest {
     pass: "The change is never marked good, after at most two crashes the older good one serves again, the history is intact, and \
            requests lost are those in flight at the crashes.",
     guards: &[
-        Guard::of("quarantine", "a snapshot that kills is started with again and again", &["zone-quarantine"]),
+        Guard::of(
+            "quarantine",
+            "a snapshot that kills is started with again and again",
+            &["zone-quarantine"],
+        ),
         Guard::of("soak", "what is adopted is good at once", &["quarantine", "zone-quarantine"]),
     ],
     run: |scene| -> Outcome<'_> { Box::pin(play(scene)) },
@@ -49,12 +53,19 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
             .zone(zone("b.test", &origin.url(), "cache = false", ""))
     };
     let mut edge = scene.prepare(&site(""))?;
-    edge.sabotage(&scene.sabotage(&[], json!([{ "rule": "poison", "after_ms": after_ms, "what": "abort" }])))?;
+    edge.sabotage(
+        &scene.sabotage(&[], json!([{ "rule": "poison", "after_ms": after_ms, "what": "abort" }])),
+    )?;
     edge.start().await?;
     let watch = scene.watch(&edge);
     let load = scene.load(Visits::to(edge.http, &["a.test", "b.test"], 150.0));
     let good = wait_for_good(scene, &edge, soak_ms + 4_000).await;
-    scene.check(Check::holds("the first snapshot after its soak", "good", good.is_some(), format!("{good:?}")));
+    scene.check(Check::holds(
+        "the first snapshot after its soak",
+        "good",
+        good.is_some(),
+        format!("{good:?}"),
+    ));
 
     let at = scene.mark("fault", "a change is handed in that kills the process later");
     edge.write(&site("[[zone.rule]]\nname = \"poison\"\naction = \"log\"\npath = \"^/never$\""))?;
@@ -62,7 +73,9 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     scene.check(Check::holds("the change passes its canary", "adopted", ended.adopted(), ended.told()));
     let poison = ended.number;
 
-    let settled = |events: &[crate::admin::Event]| events.iter().any(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"));
+    let settled = |events: &[crate::admin::Event]| {
+        events.iter().any(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"))
+    };
     let _ = scene.until(after_ms * 4 + 10_000, || settled(&edge.timeline())).await;
     let settled_at = scene.now_ms();
     // Long enough for it to kill again, if it were still served.
@@ -73,26 +86,62 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let events = edge.timeline();
     let history = history(&edge).await;
 
-    let promoted = events.iter().any(|e| e.kind == "promoted_good" && e.snapshot.is_some() && e.snapshot == poison);
-    scene.check(Check::holds("the poisoned snapshot was marked good", "never", poison.is_some() && !promoted, if promoted { "it was" } else { "never" }));
+    let promoted =
+        events.iter().any(|e| e.kind == "promoted_good" && e.snapshot.is_some() && e.snapshot == poison);
+    scene.check(Check::holds(
+        "the poisoned snapshot was marked good",
+        "never",
+        poison.is_some() && !promoted,
+        if promoted { "it was" } else { "never" },
+    ));
     let restarts = readings.largest(|r| r.metric("seawall_edge_restarts_total", ""));
     scene.check(Check::at_most("restarts", 2.0, restarts, ""));
     let now = changes::current(&edge).await;
     let back = now.as_ref().is_some_and(|(number, ..)| Some(*number) != poison);
-    scene.check(Check::holds("what serves afterwards", "another snapshot than the poisoned", back, format!("{now:?}, poisoned was {poison:?}")));
-    let state = |number: Option<u64>| history.iter().find(|(n, _)| Some(*n) == number).map(|(_, state)| state.clone());
-    let told = events.iter().find(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined")).map_or_else(|| "no such event".to_owned(), |e| e.text.clone());
+    scene.check(Check::holds(
+        "what serves afterwards",
+        "another snapshot than the poisoned",
+        back,
+        format!("{now:?}, poisoned was {poison:?}"),
+    ));
+    let state = |number: Option<u64>| {
+        history.iter().find(|(n, _)| Some(*n) == number).map(|(_, state)| state.clone())
+    };
+    let told = events
+        .iter()
+        .find(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"))
+        .map_or_else(|| "no such event".to_owned(), |e| e.text.clone());
     scene.check(Check::holds("the poison", "in quarantine", settled(&events), told));
-    scene.check(Check::holds("history", "the good one still good, none missing", state(good) == Some("good".to_owned()) && poison.is_none_or(|p| state(Some(p)).is_some()), format!("{history:?}")));
+    scene.check(Check::holds(
+        "history",
+        "the good one still good, none missing",
+        state(good) == Some("good".to_owned()) && poison.is_none_or(|p| state(Some(p)).is_some()),
+        format!("{history:?}"),
+    ));
     let lost = all.between(at, u64::MAX / 1000);
     let share = lost.edge_made() as f64 * 100.0 / lost.len().max(1) as f64;
     scene.check(Check::at_most("requests lost, from the change on", 2.0, Some(share), "%"));
     let after = all.between(settled_at + 1_000, u64::MAX / 1000);
-    scene.check(Check::none("requests not served, from a second after the quarantine", after.len() - after.count(Class::Ok), after.len()));
+    scene.check(Check::none(
+        "requests not served, from a second after the quarantine",
+        after.len() - after.count(Class::Ok),
+        after.len(),
+    ));
     scene.keep_load("visitors", &all);
-    scene.chart_of_steps("Snapshot that serves", "", vec![("number", readings.points(|r| r.current().map(|n| n as f64)))]);
+    scene.chart_of_steps(
+        "Snapshot that serves",
+        "",
+        vec![("number", readings.points(|r| r.current().map(|n| n as f64)))],
+    );
     scene.chart_of_canary(&readings);
-    scene.chart_of_steps("Restarts", "", vec![("since the supervisor began", readings.points(|r: &Reading| r.metric("seawall_edge_restarts_total", "")))]);
+    scene.chart_of_steps(
+        "Restarts",
+        "",
+        vec![(
+            "since the supervisor began",
+            readings.points(|r: &Reading| r.metric("seawall_edge_restarts_total", "")),
+        )],
+    );
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
     Ok(())

@@ -33,7 +33,8 @@ pub const MANIFEST: Manifest = Manifest {
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(Behaviour::default()).await?;
     let site = |value: &str| {
-        let route = format!("[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{value}\" }} }}");
+        let route =
+            format!("[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{value}\" }} }}");
         Site::default().zone(zone("a.test", &origin.url(), "cache = false", &route))
     };
     let mut edge = scene.prepare(&site("1"))?;
@@ -60,16 +61,33 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     scene.check(Check::holds("the change", "failed by the gate", ended.outcome == "failed", ended.told()));
     let why = ended.why.to_lowercase();
     let says = ["missing", "measure", "silen", "absent"].iter().any(|word| why.contains(word));
-    scene.check(Check::holds("the verdict says that a measurement is missing", "in words", says, ended.why.clone()));
+    scene.check(Check::holds(
+        "the verdict says that a measurement is missing",
+        "in words",
+        says,
+        ended.why.clone(),
+    ));
     let share = readings.largest(Reading::percent);
     scene.check(Check::at_most("largest share under the candidate", 1.0, share, "%"));
     let limit = if scene.pace() == Pace::Quick { 10_000.0 } else { 60_000.0 };
     scene.check(Check::at_most("from handed in to taken back", limit, Some(ended.took_ms as f64), "ms"));
     let same = before.as_ref().zip(after.as_ref()).is_some_and(|(b, a)| b.0 == a.0 && b.2 == a.2);
-    let number = |standing: &Option<(u64, String, String)>| standing.as_ref().map_or("nothing".to_owned(), |s| format!("snapshot {}", s.0));
-    scene.check(Check::holds("what serves afterwards", "the snapshot before", same, format!("{}, then {}", number(&before), number(&after))));
+    let number = |standing: &Option<(u64, String, String)>| {
+        standing.as_ref().map_or("nothing".to_owned(), |s| format!("snapshot {}", s.0))
+    };
+    scene.check(Check::holds(
+        "what serves afterwards",
+        "the snapshot before",
+        same,
+        format!("{}, then {}", number(&before), number(&after)),
+    ));
     let event = edge.timeline().into_iter().find(|event| event.kind == "gate_failed");
-    scene.check(Check::holds("the timeline has it", "gate_failed", event.is_some(), event.map_or_else(|| "no such event".to_owned(), |e| e.text)));
+    scene.check(Check::holds(
+        "the timeline has it",
+        "gate_failed",
+        event.is_some(),
+        event.map_or_else(|| "no such event".to_owned(), |e| e.text),
+    ));
     scene.check(Check::none("requests not served", all.len() - all.count(Class::Ok), all.len()));
     scene.keep_load("visitors", &all);
     scene.chart_of_canary(&readings);

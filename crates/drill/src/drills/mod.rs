@@ -1,6 +1,7 @@
 //! The drills, in the order in which `drill all` runs them.
 
 mod bad_regex;
+mod blank_fields;
 mod cold_start;
 mod empty_means_all;
 mod error_storm;
@@ -30,6 +31,7 @@ pub const DRILLS: &[Manifest] = &[
     stale_writer::MANIFEST,
     one_bad_zone::MANIFEST,
     cold_start::MANIFEST,
+    blank_fields::MANIFEST,
     bad_regex::MANIFEST,
     flash_crowd::MANIFEST,
     upgrade::MANIFEST,

@@ -60,18 +60,27 @@ fn host(way: &str, module: &Module) -> String {
 
 /// Panics, errors, allocations, all at once.
 async fn loudly(scene: &mut Scene, origin: &Origin) -> Result<(), Fault> {
-    let cells: Vec<(&str, Module)> = WAYS.iter().flat_map(|way| MODULES.iter().map(move |module| (*way, *module))).collect();
+    let cells: Vec<(&str, Module)> =
+        WAYS.iter().flat_map(|way| MODULES.iter().map(move |module| (*way, *module))).collect();
     let mut site = Site::default().table(LIST).zone(zone("healthy.test", &origin.url(), "cache = false", ""));
     for (way, module) in &cells {
-        site = site.zone(zone(&host(way, module), &origin.url(), &format!("cache = false\n{}", module.keys), module.tables));
+        site = site.zone(zone(
+            &host(way, module),
+            &origin.url(),
+            &format!("cache = false\n{}", module.keys),
+            module.tables,
+        ));
     }
     let mut edge = scene.prepare(&site)?;
-    let faults: Vec<Value> =
-        cells.iter().map(|(way, module)| json!({ "module": module.name, "zone": host(way, module), "what": way })).collect();
+    let faults: Vec<Value> = cells
+        .iter()
+        .map(|(way, module)| json!({ "module": module.name, "zone": host(way, module), "what": way }))
+        .collect();
     edge.sabotage(&scene.sabotage(&[], json!(faults)))?;
     edge.start().await?;
     let watch = scene.watch(&edge);
-    let hosts: Vec<String> = cells.iter().map(|(way, module)| host(way, module)).chain(["healthy.test".to_owned()]).collect();
+    let hosts: Vec<String> =
+        cells.iter().map(|(way, module)| host(way, module)).chain(["healthy.test".to_owned()]).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     scene.mark("fault", "eighteen zones are asked for, in each of which one module fails on every request");
     let load = scene.load(Visits::to(edge.http, &hosts, PER_ZONE * hosts.len() as f64));
@@ -81,8 +90,17 @@ async fn loudly(scene: &mut Scene, origin: &Origin) -> Result<(), Fault> {
     let calm_to = scene.now_ms();
     let mut names = Vec::new();
     for (way, module) in &cells {
-        let answer = once(edge.http, &host(way, module), "/", &[("accept", "application/json")], Duration::from_secs(3)).await;
-        names.push(answer.is_ok_and(|answer| answer.body.contains(module.name) || answer.body.contains(&module.name.replace('_', " "))));
+        let answer = once(
+            edge.http,
+            &host(way, module),
+            "/",
+            &[("accept", "application/json")],
+            Duration::from_secs(3),
+        )
+        .await;
+        names.push(answer.is_ok_and(|answer| {
+            answer.body.contains(module.name) || answer.body.contains(&module.name.replace('_', " "))
+        }));
     }
     let odd = load.odd();
     let all = load.end().await;
@@ -90,7 +108,11 @@ async fn loudly(scene: &mut Scene, origin: &Origin) -> Result<(), Fault> {
     judge(scene, &edge, &cells, &all, &names);
 
     let healthy = all.of_host(cells.len());
-    scene.check(Check::none("healthy zone: requests not served", healthy.len() - healthy.count(Class::Ok), healthy.len()));
+    scene.check(Check::none(
+        "healthy zone: requests not served",
+        healthy.len() - healthy.count(Class::Ok),
+        healthy.len(),
+    ));
     let faults = readings.growth(calm_from, calm_to, |r| r.metric("seawall_module_faults_total", ""));
     let asked = all.between(calm_from, calm_to).len() - healthy.between(calm_from, calm_to).len();
     scene.check(Check::at_most(
@@ -118,13 +140,17 @@ fn judge(scene: &mut Scene, edge: &Installation, cells: &[(&str, Module)], all: 
         // Redirects that fail open are served in the clear; those that work answer by themselves, below 400.
         let as_declared = if module.closed { seen.with_status(503) } else { seen.count(Class::Ok) };
         // What is not a failure at all (an allocation that was large and yet gave a result) is fine as well.
-        let fine = if *way == "allocate" { as_declared.max(seen.len() - seen.edge_made()) } else { as_declared };
+        let fine =
+            if *way == "allocate" { as_declared.max(seen.len() - seen.edge_made()) } else { as_declared };
         let named = names.get(at).copied().unwrap_or_default();
-        let by_mode = fine == seen.len() && !seen.is_empty() && (!module.closed || *way == "allocate" || named);
+        let by_mode =
+            fine == seen.len() && !seen.is_empty() && (!module.closed || *way == "allocate" || named);
         let zone = host(way, module);
         let opened = events.iter().find(|e| e.kind == "breaker_opened" && e.zone.as_deref() == Some(&zone));
         let first = seen.span_ms().map(|(first, _)| first);
-        let took = opened.zip(first).map(|(event, first)| scene.ms_of_unix(event.unix_ms).saturating_sub(first) as f64);
+        let took = opened
+            .zip(first)
+            .map(|(event, first)| scene.ms_of_unix(event.unix_ms).saturating_sub(first) as f64);
         not_by_mode += usize::from(!by_mode);
         late += usize::from(took.is_none_or(|took| took > BREAKER_MS));
         slowest = slowest.max(took.unwrap_or(f64::INFINITY));
@@ -139,7 +165,11 @@ fn judge(scene: &mut Scene, edge: &Installation, cells: &[(&str, Module)], all: 
             by_mode && took.is_some_and(|took| took <= BREAKER_MS),
         ));
     }
-    scene.check(Check::none("cases in which requests did not go on by the declared mode", not_by_mode, cells.len()));
+    scene.check(Check::none(
+        "cases in which requests did not go on by the declared mode",
+        not_by_mode,
+        cells.len(),
+    ));
     scene.check(Check::none("breakers not open within a second of the first request", late, cells.len()));
     scene.check(Check::at_most("slowest breaker", BREAKER_MS, slowest.is_finite().then_some(slowest), "ms"));
     scene.table(Table {
@@ -151,13 +181,25 @@ fn judge(scene: &mut Scene, edge: &Installation, cells: &[(&str, Module)], all: 
 
 /// One module after the other holds a thread and does not come back.
 async fn hanging(scene: &mut Scene, origin: &Origin) -> Result<(), Fault> {
-    let mut site = Site::default().edge("drain = \"1s\"").table(LIST).zone(zone("healthy.test", &origin.url(), "cache = false", ""));
+    let mut site = Site::default().edge("drain = \"1s\"").table(LIST).zone(zone(
+        "healthy.test",
+        &origin.url(),
+        "cache = false",
+        "",
+    ));
     for module in &MODULES {
-        site = site.zone(zone(&host("hang", module), &origin.url(), &format!("cache = false\n{}", module.keys), module.tables));
+        site = site.zone(zone(
+            &host("hang", module),
+            &origin.url(),
+            &format!("cache = false\n{}", module.keys),
+            module.tables,
+        ));
     }
     let mut edge = scene.prepare(&site)?;
-    let faults: Vec<Value> =
-        MODULES.iter().map(|module| json!({ "module": module.name, "zone": host("hang", module), "what": "hang" })).collect();
+    let faults: Vec<Value> = MODULES
+        .iter()
+        .map(|module| json!({ "module": module.name, "zone": host("hang", module), "what": "hang" }))
+        .collect();
     edge.sabotage(&scene.sabotage(&[], json!(faults)))?;
     edge.start().await?;
     let watch = scene.watch(&edge);
@@ -175,7 +217,11 @@ async fn hanging(scene: &mut Scene, origin: &Origin) -> Result<(), Fault> {
     let odd = load.odd();
     let all = load.end().await;
     let readings = watch.end();
-    scene.check(Check::none("modules whose hanging was not noticed within a second, or not gone on from by their mode", wrong, MODULES.len()));
+    scene.check(Check::none(
+        "modules whose hanging was not noticed within a second, or not gone on from by their mode",
+        wrong,
+        MODULES.len(),
+    ));
     let lost = all.edge_made() as f64 * 100.0 / all.len().max(1) as f64;
     scene.check(Check::at_most("healthy zone: requests lost while modules hang", 1.0, Some(lost), "%"));
     scene.check(Check::at_most("healthy zone: p99 while modules hang", 600.0, all.latency_ms(99.0), "ms"));
@@ -198,7 +244,9 @@ async fn hang(scene: &mut Scene, edge: &Installation, module: &Module) -> (Vec<S
     let (http, stuck) = (edge.http, zone.clone());
     // Its answer never comes; what matters is what happens around it.
     let asked = tokio::spawn(async move { drop(once(http, &stuck, "/", &[], Duration::from_secs(4)).await) });
-    let noticed = |kind: &str| edge.timeline().into_iter().find(|e| e.kind == kind && e.unix_ms >= since).map(|e| e.unix_ms - since);
+    let noticed = |kind: &str| {
+        edge.timeline().into_iter().find(|e| e.kind == kind && e.unix_ms >= since).map(|e| e.unix_ms - since)
+    };
     let _ = scene.until(2_500, || noticed("worker_stuck").is_some()).await;
     let after = noticed("worker_stuck").or_else(|| noticed("breaker_opened"));
     // A worker that is not stuck answers by the module's mode; the connection may land on any of them.
@@ -206,7 +254,9 @@ async fn hang(scene: &mut Scene, edge: &Installation, module: &Module) -> (Vec<S
     let replaced = scene.until(8_000, || edge.edge().is_some() && edge.edge() != before).await;
     scene.pass(700).await;
     asked.abort();
-    let by_mode = next.as_ref().is_ok_and(|answer| (answer.status == 503) == module.closed && (module.closed || answer.of_origin));
+    let by_mode = next
+        .as_ref()
+        .is_ok_and(|answer| (answer.status == 503) == module.closed && (module.closed || answer.of_origin));
     let right = after.is_some_and(|ms| ms <= 1_000) && by_mode;
     let row = vec![
         module.name.to_owned(),
@@ -218,5 +268,9 @@ async fn hang(scene: &mut Scene, edge: &Installation, module: &Module) -> (Vec<S
 }
 
 fn charts(scene: &mut Scene, readings: &Readings) {
-    scene.chart("Faults of modules", "per second", vec![("faults", readings.rates(|r: &Reading| r.metric("seawall_module_faults_total", "")))]);
+    scene.chart(
+        "Faults of modules",
+        "per second",
+        vec![("faults", readings.rates(|r: &Reading| r.metric("seawall_module_faults_total", "")))],
+    );
 }

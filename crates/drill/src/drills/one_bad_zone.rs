@@ -45,26 +45,41 @@ const LATENT_MS: u64 = 3_500;
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(Behaviour::default()).await?;
     let rollout = Rollout { hold_ms: 300, requests: 20, soak_ms: 3_000 };
-    let first = (0..ZONES).fold(Site::default().rollout(rollout.clone()), |site, at| site.zone(one(at, &origin.url(), "1", "")));
+    let first = (0..ZONES).fold(Site::default().rollout(rollout.clone()), |site, at| {
+        site.zone(one(at, &origin.url(), "1", ""))
+    });
     let second = (0..ZONES).fold(Site::default().rollout(rollout), |site, at| {
-        let rule = if at == BAD { "[[zone.rule]]\nname = \"poison\"\naction = \"log\"\npath = \"^/never$\"" } else { "" };
+        let rule = if at == BAD {
+            "[[zone.rule]]\nname = \"poison\"\naction = \"log\"\npath = \"^/never$\""
+        } else {
+            ""
+        };
         site.zone(one(at, &origin.url(), if at < ZONES / 2 { "2" } else { "1" }, rule))
     });
     let mut edge = scene.prepare(&first)?;
-    edge.sabotage(&scene.sabotage(&[], json!([{ "zone": name(BAD), "rule": "poison", "after_ms": LATENT_MS, "what": "abort" }])))?;
+    edge.sabotage(&scene.sabotage(
+        &[],
+        json!([{ "zone": name(BAD), "rule": "poison", "after_ms": LATENT_MS, "what": "abort" }]),
+    ))?;
     edge.start().await?;
     let watch = scene.watch(&edge);
     let names: Vec<String> = (0..ZONES).map(name).collect();
     let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
     let load = scene.load(Visits::to(edge.http, &hosts, 150.0));
     let good = wait_for_good(scene, &edge, 8_000).await;
-    scene.check(Check::holds("the first snapshot after its soak", "good", good.is_some(), format!("{good:?}")));
+    scene.check(Check::holds(
+        "the first snapshot after its soak",
+        "good",
+        good.is_some(),
+        format!("{good:?}"),
+    ));
 
     let at = scene.mark("fault", format!("five zones change; what {} says is valid and deadly", name(BAD)));
     edge.write(&second)?;
     let ended = changes::apply(scene, &edge, &[]).await?;
     scene.check(Check::holds("the change passes its canary", "adopted", ended.adopted(), ended.told()));
-    let settled = || edge.timeline().iter().any(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"));
+    let settled =
+        || edge.timeline().iter().any(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"));
     let _ = scene.until(30_000, settled).await;
     let settled_at = scene.now_ms();
     scene.pass(LATENT_MS + 2_500).await;
@@ -79,21 +94,49 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
 
     let restarts = readings.largest(|r| r.metric("seawall_edge_restarts_total", ""));
     scene.check(Check::at_most("restarts", 2.0, restarts, ""));
-    let right = |at: usize| generations.get(at).and_then(Option::as_deref) == Some(if at < ZONES / 2 && at != BAD { "2" } else { "1" });
+    let right = |at: usize| {
+        generations.get(at).and_then(Option::as_deref)
+            == Some(if at < ZONES / 2 && at != BAD { "2" } else { "1" })
+    };
     let bad = generations.get(BAD).and_then(Option::as_deref).unwrap_or("none");
-    scene.check(Check::holds("the bad zone", "serves its earlier version (1)", bad == "1", format!("serves version {bad}")));
+    scene.check(Check::holds(
+        "the bad zone",
+        "serves its earlier version (1)",
+        bad == "1",
+        format!("serves version {bad}"),
+    ));
     let others = (0..ZONES).filter(|at| *at != BAD && !right(*at)).count();
     scene.check(Check::none("other zones that are not in the version they should be", others, ZONES - 1));
     let event = edge.timeline().into_iter().find(|e| e.kind == "unit_quarantined");
-    let named = event.as_ref().is_some_and(|e| e.text.contains(&name(BAD)) || e.zone.as_deref() == Some(&name(BAD)) || e.unit.as_deref().is_some_and(|u| u.contains(&name(BAD))));
-    scene.check(Check::holds("the timeline names the zone", &name(BAD), named, event.map_or_else(|| "no such event".to_owned(), |e| e.text)));
+    let named = event.as_ref().is_some_and(|e| {
+        e.text.contains(&name(BAD))
+            || e.zone.as_deref() == Some(&name(BAD))
+            || e.unit.as_deref().is_some_and(|u| u.contains(&name(BAD)))
+    });
+    scene.check(Check::holds(
+        "the timeline names the zone",
+        &name(BAD),
+        named,
+        event.map_or_else(|| "no such event".to_owned(), |e| e.text),
+    ));
     let since = all.between(at, u64::MAX / 1000);
     let share = since.edge_made() as f64 * 100.0 / since.len().max(1) as f64;
     scene.check(Check::at_most("requests lost, from the change on", 2.0, Some(share), "%"));
     let after = all.between(settled_at + 1_000, u64::MAX / 1000);
-    scene.check(Check::none("requests not served, from a second after the quarantine", after.len() - after.count(Class::Ok), after.len()));
+    scene.check(Check::none(
+        "requests not served, from a second after the quarantine",
+        after.len() - after.count(Class::Ok),
+        after.len(),
+    ));
     scene.keep_load("visitors", &all);
-    scene.chart_of_steps("Restarts", "", vec![("since the supervisor began", readings.points(|r: &Reading| r.metric("seawall_edge_restarts_total", "")))]);
+    scene.chart_of_steps(
+        "Restarts",
+        "",
+        vec![(
+            "since the supervisor began",
+            readings.points(|r: &Reading| r.metric("seawall_edge_restarts_total", "")),
+        )],
+    );
     scene.chart_of_canary(&readings);
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
@@ -105,6 +148,8 @@ fn name(at: usize) -> String {
 }
 
 fn one(at: usize, origin: &str, generation: &str, rule: &str) -> String {
-    let route = format!("{rule}\n[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{generation}\" }} }}");
+    let route = format!(
+        "{rule}\n[[zone.route]]\nresponse_headers = {{ set = {{ X-Generation = \"{generation}\" }} }}"
+    );
     zone(&name(at), origin, "cache = false", &route)
 }

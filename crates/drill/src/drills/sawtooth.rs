@@ -62,23 +62,64 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let pinned = events.iter().find(|event| event.kind == "artifact_pinned");
     let pinned_at = pinned.map(|event| scene.ms_of_unix(event.unix_ms));
 
-    scene.check(Check::at_most("from the first bad file to pinned", (ENOUGH * EVERY_MS) as f64, pinned_at.map(|at| at.saturating_sub(first_at) as f64), "ms"));
+    scene.check(Check::at_most(
+        "from the first bad file to pinned",
+        (ENOUGH * EVERY_MS) as f64,
+        pinned_at.map(|at| at.saturating_sub(first_at) as f64),
+        "ms",
+    ));
     let text = pinned.map_or_else(|| "no such event".to_owned(), |event| event.text.clone());
-    let names = pinned.is_some_and(|event| event.text.contains("bot-features") || event.unit.as_deref().is_some_and(|unit| unit.contains("bot-features")));
+    let names = pinned.is_some_and(|event| {
+        event.text.contains("bot-features")
+            || event.unit.as_deref().is_some_and(|unit| unit.contains("bot-features"))
+    });
     scene.check(Check::holds("the finding names the artifact", "bot-features", names, text.clone()));
     let period = EVERY_MS as f64 * 2.0 / 1000.0;
     let said = seconds_in(&text).into_iter().find(|said| (said / period - 1.0).abs() < 0.3);
-    scene.check(Check::holds("the finding names the period", &format!("about {period:.1} s"), said.is_some(), said.map_or(text, |s| format!("{s:.1} s"))));
-    let alerted = events.iter().any(|event| event.kind == "alert" && Some(scene.ms_of_unix(event.unix_ms)) >= pinned_at);
-    scene.check(Check::holds("somebody is told", "an alert", alerted, if alerted { "an alert in the timeline" } else { "no alert" }));
+    scene.check(Check::holds(
+        "the finding names the period",
+        &format!("about {period:.1} s"),
+        said.is_some(),
+        said.map_or(text, |s| format!("{s:.1} s")),
+    ));
+    let alerted = events
+        .iter()
+        .any(|event| event.kind == "alert" && Some(scene.ms_of_unix(event.unix_ms)) >= pinned_at);
+    scene.check(Check::holds(
+        "somebody is told",
+        "an alert",
+        alerted,
+        if alerted { "an alert in the timeline" } else { "no alert" },
+    ));
     let later = |event: &&Event| pinned_at.is_some_and(|at| scene.ms_of_unix(event.unix_ms) > at + 100);
-    let moved = events.iter().filter(later).filter(|event| matches!(event.kind.as_str(), "adopted" | "change_proposed" | "stage")).count();
-    scene.check(Check::holds("changes of what serves once it is pinned", "0", pinned.is_some() && moved == 0, moved.to_string()));
-    scene.check(Check::none("errors made by the edge, requests without an answer", all.edge_made(), all.len()));
+    let moved = events
+        .iter()
+        .filter(later)
+        .filter(|event| matches!(event.kind.as_str(), "adopted" | "change_proposed" | "stage"))
+        .count();
+    scene.check(Check::holds(
+        "changes of what serves once it is pinned",
+        "0",
+        pinned.is_some() && moved == 0,
+        moved.to_string(),
+    ));
+    scene.check(Check::none(
+        "errors made by the edge, requests without an answer",
+        all.edge_made(),
+        all.len(),
+    ));
     scene.check(Check::at_least("requests scored", 100.0, all.scored_percent(), "%"));
     scene.keep_load("visitors", &all);
-    scene.chart_of_steps("Snapshot that serves", "", vec![("number", readings.points(|r| r.current().map(|n| n as f64)))]);
-    scene.chart_of_steps("Share of requests under a candidate", "%", vec![("candidate", readings.points(Reading::percent))]);
+    scene.chart_of_steps(
+        "Snapshot that serves",
+        "",
+        vec![("number", readings.points(|r| r.current().map(|n| n as f64)))],
+    );
+    scene.chart_of_steps(
+        "Share of requests under a candidate",
+        "%",
+        vec![("candidate", readings.points(Reading::percent))],
+    );
     scene.keep_odd(odd);
     scene.keep_timeline(&edge);
     Ok(())
@@ -86,7 +127,8 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
 
 /// Every time a text speaks of, seconds: `6.4 s`, `6400 ms`, `6 seconds`.
 fn seconds_in(text: &str) -> Vec<f64> {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | ':')).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | ':')).collect();
     let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let digits: String = word.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();

@@ -46,18 +46,38 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
 
     scene.mark("change", "plan two, made from plan one, is adopted");
     edge.write(&site("two"))?;
-    let two = changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": [], "base": base })).await?;
+    let two =
+        changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": [], "base": base })).await?;
     scene.check(Check::holds("the newer plan, made from the newest", "adopted", two.adopted(), two.told()));
     let newest = number(&edge).await;
 
     scene.mark("fault", "a slow writer hands in a plan made from plan one");
     edge.write(&site("late"))?;
-    let late = changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": [], "base": base })).await?;
-    scene.check(Check::holds("the late plan, made from an older snapshot", "refused, naming both", late.turned_down() && names(&late.why, &[base, newest]), late.told()));
+    let late =
+        changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": [], "base": base })).await?;
+    scene.check(Check::holds(
+        "the late plan, made from an older snapshot",
+        "refused, naming both",
+        late.turned_down() && names(&late.why, &[base, newest]),
+        late.told(),
+    ));
     let (code, out, err) = edge.command(&["snapshot", "apply", "--base", &base.to_string()]).await?;
-    scene.check(Check::holds("the same by the command line", "exit 4", code == 4, format!("exit {code}: {}", first(&format!("{err}{out}")))));
-    let plan = once(edge.http, "a.test", "/", &[], std::time::Duration::from_secs(3)).await.ok().and_then(|a| a.field("x-plan").map(str::to_owned));
-    scene.check(Check::holds("the plan in force", "two", plan.as_deref() == Some("two"), format!("{plan:?}")));
+    scene.check(Check::holds(
+        "the same by the command line",
+        "exit 4",
+        code == 4,
+        format!("exit {code}: {}", first(&format!("{err}{out}"))),
+    ));
+    let plan = once(edge.http, "a.test", "/", &[], std::time::Duration::from_secs(3))
+        .await
+        .ok()
+        .and_then(|a| a.field("x-plan").map(str::to_owned));
+    scene.check(Check::holds(
+        "the plan in force",
+        "two",
+        plan.as_deref() == Some("two"),
+        format!("{plan:?}"),
+    ));
     // Before the file's own watcher comes to it: it knows no base, it is the file as it now stands.
     edge.write(&site("two"))?;
 
@@ -68,18 +88,44 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         let (code, out, err) = edge.command(&["snapshot", "delete", &at.to_string()]).await?;
         let must_stay = at == newest || Some(at) == good;
         let right = if must_stay { code == 4 || code == 2 } else { code != 101 && code >= 0 };
-        let what = if at == newest { "active" } else if Some(at) == good { "newest good" } else if at == 0 || at > newest { "does not exist" } else { "old" };
-        rows.push((vec![format!("snapshot {at} ({what})"), format!("exit {code}"), first(&format!("{err}{out}"))], right));
+        let what = if at == newest {
+            "active"
+        } else if Some(at) == good {
+            "newest good"
+        } else if at == 0 || at > newest {
+            "does not exist"
+        } else {
+            "old"
+        };
+        rows.push((
+            vec![format!("snapshot {at} ({what})"), format!("exit {code}"), first(&format!("{err}{out}"))],
+            right,
+        ));
     }
     let wrong = rows.iter().filter(|(_, right)| !right).count();
     scene.check(Check::none("deletions that hit what must stay, or ended oddly", wrong, rows.len()));
-    scene.table(Table { title: "The cleaner".to_owned(), head: ["Delete", "Answer", "What it says"].map(str::to_owned).to_vec(), rows });
+    scene.table(Table {
+        title: "The cleaner".to_owned(),
+        head: ["Delete", "Answer", "What it says"].map(str::to_owned).to_vec(),
+        rows,
+    });
     let (code, list, _) = edge.command(&["snapshot", "list", "--json"]).await?;
-    scene.check(Check::holds("the active snapshot after the cleaner", "in the history", code == 0 && list.contains(&newest.to_string()), format!("exit {code}, {} bytes", list.len())));
+    scene.check(Check::holds(
+        "the active snapshot after the cleaner",
+        "in the history",
+        code == 0 && list.contains(&newest.to_string()),
+        format!("exit {code}, {} bytes", list.len()),
+    ));
 
     scene.mark("fault", "an empty configuration is handed in");
     edge.write(&Site::default())?;
-    let empty = changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": ["removed_zones=1"], "base": newest })).await?;
+    let empty = changes::order(
+        scene,
+        &edge,
+        "/snapshot/apply",
+        json!({ "acknowledge": ["removed_zones=1"], "base": newest }),
+    )
+    .await?;
     scene.check(Check::holds("an empty set", "refused", empty.turned_down(), empty.told()));
     scene.pass(500).await;
     let odd = load.odd();

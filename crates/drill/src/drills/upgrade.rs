@@ -44,7 +44,8 @@ const PER_SECOND: f64 = 100.0;
 
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(Behaviour::default()).await?;
-    let site = Site::default().edge("drain = \"3s\"").zone(zone("a.test", &origin.url(), "cache = false", ""));
+    let site =
+        Site::default().edge("drain = \"3s\"").zone(zone("a.test", &origin.url(), "cache = false", ""));
     let mut edge = scene.prepare(&site)?;
     edge.install_copy()?;
     edge.start().await?;
@@ -59,9 +60,20 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let (code, said) = replace(scene, &mut edge).await?;
     scene.pass(1_500).await;
     let after = edge.edge();
-    let runs_new = edge.supervisor().is_some_and(|pid| runs(pid, &program)) && after.is_some_and(|pid| runs(pid, &program));
-    scene.check(Check::holds("the good program takes over", "exit 0, another edge", code == 0 && before != after && runs_new, brief(code, &said)));
-    scene.check(Check::holds("the supervisor keeps its process id", "the same", supervisor == edge.supervisor(), format!("{supervisor:?}, then {:?}", edge.supervisor())));
+    let runs_new = edge.supervisor().is_some_and(|pid| runs(pid, &program))
+        && after.is_some_and(|pid| runs(pid, &program));
+    scene.check(Check::holds(
+        "the good program takes over",
+        "exit 0, another edge",
+        code == 0 && before != after && runs_new,
+        brief(code, &said),
+    ));
+    scene.check(Check::holds(
+        "the supervisor keeps its process id",
+        "the same",
+        supervisor == edge.supervisor(),
+        format!("{supervisor:?}, then {:?}", edge.supervisor()),
+    ));
     scene.pass(3_000).await;
 
     let bad_at = scene.mark("fault", "a program is installed that crashes at its start, and upgraded to");
@@ -69,8 +81,18 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     edge.install_script("#!/bin/sh\nsleep 0.2\nkill -SEGV $$\n")?;
     let (code, said) = replace(scene, &mut edge).await?;
     scene.pass(2_000).await;
-    scene.check(Check::holds("the upgrade to the crashing program is refused and says so", "exit not 0", code != 0, brief(code, &said)));
-    scene.check(Check::holds("the edge that served goes on", "the same process", serving.is_some() && serving == edge.edge(), format!("{serving:?}, then {:?}", edge.edge())));
+    scene.check(Check::holds(
+        "the upgrade to the crashing program is refused and says so",
+        "exit not 0",
+        code != 0,
+        brief(code, &said),
+    ));
+    scene.check(Check::holds(
+        "the edge that served goes on",
+        "the same process",
+        serving.is_some() && serving == edge.edge(),
+        format!("{serving:?}, then {:?}", edge.edge()),
+    ));
 
     let retried = kept.retried();
     let odd: Vec<String> = kept.odd().into_iter().chain(fresh.odd()).collect();
@@ -83,7 +105,12 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let during = |from: u64| fresh.between(from, from + 2_500).latency_ms(99.0);
     let worst = during(good_at).zip(during(bad_at)).map(|(a, b)| a.max(b));
     scene.check(Check::at_most("p99 of new connections while a new program starts", 500.0, worst, "ms"));
-    scene.check(Check::at_most("requests sent again because an idle connection was closed just then", 20.0, Some(retried as f64), ""));
+    scene.check(Check::at_most(
+        "requests sent again because an idle connection was closed just then",
+        20.0,
+        Some(retried as f64),
+        "",
+    ));
     scene.keep_load("new connections", &fresh);
     scene.keep_load("kept connections", &kept);
     scene.chart_of_steps("Edge process", "", vec![("process id, from the first", pids(&readings))]);

@@ -45,7 +45,14 @@ impl Axis {
 }
 
 /// Requests per second, stacked by how they ended.
-pub fn requests(out: &mut String, id: &str, title: &str, samples: &Samples, marks: &[(usize, &Mark)], axis: Axis) {
+pub fn requests(
+    out: &mut String,
+    id: &str,
+    title: &str,
+    samples: &Samples,
+    marks: &[(usize, &Mark)],
+    axis: Axis,
+) {
     let size = axis.column_ms();
     let columns = (axis.end_ms / size + 1) as usize;
     let classes: Vec<Class> = Class::ALL.into_iter().filter(|class| samples.count(*class) > 0).collect();
@@ -59,11 +66,23 @@ pub fn requests(out: &mut String, id: &str, title: &str, samples: &Samples, mark
         }
     }
     let per_second = 1000.0 / size as f64;
-    let total = |column: usize| counts.iter().filter_map(|row| row.get(column)).sum::<u64>() as f64 * per_second;
+    let total =
+        |column: usize| counts.iter().filter_map(|row| row.get(column)).sum::<u64>() as f64 * per_second;
     let top = ceiling((0..columns).map(total).fold(1.0, f64::max));
-    let words: Vec<String> =
-        classes.iter().map(|class| format!("{} {}", figure(samples.count(*class) as f64, ""), class.name())).collect();
-    open(out, id, title, "requests per second", &words.join(", "), axis, top, false, false);
+    let words: Vec<String> = classes
+        .iter()
+        .map(|class| format!("{} {}", figure(samples.count(*class) as f64, ""), class.name()))
+        .collect();
+    Frame {
+        id,
+        title,
+        unit: "requests per second",
+        says: &words.join(", "),
+        axis,
+        top,
+        scale: Scale::Linear,
+    }
+    .open(out);
     let mut floor = vec![0.0_f64; columns];
     for (row, class) in counts.iter().zip(&classes) {
         let mut path = String::new();
@@ -93,7 +112,14 @@ pub fn requests(out: &mut String, id: &str, title: &str, samples: &Samples, mark
 }
 
 /// Latency of what was answered by the origin, and of what was refused: median and 99th percentile on a logarithmic scale.
-pub fn latency(out: &mut String, id: &str, title: &str, samples: &Samples, marks: &[(usize, &Mark)], axis: Axis) {
+pub fn latency(
+    out: &mut String,
+    id: &str,
+    title: &str,
+    samples: &Samples,
+    marks: &[(usize, &Mark)],
+    axis: Axis,
+) {
     // A column needs some requests for a percentile to mean something.
     let size = axis.column_ms() * 2;
     let series = |class: Class, percent: f64| -> Vec<(u64, f64)> {
@@ -108,7 +134,8 @@ pub fn latency(out: &mut String, id: &str, title: &str, samples: &Samples, marks
         };
         columns.into_iter().filter_map(point).collect()
     };
-    let mut lines = vec![("median, served", series(Class::Ok, 50.0)), ("99 %, served", series(Class::Ok, 99.0))];
+    let mut lines =
+        vec![("median, served", series(Class::Ok, 50.0)), ("99 %, served", series(Class::Ok, 99.0))];
     if samples.count(Class::Shed) > 20 {
         lines.push(("99 %, turned away", series(Class::Shed, 99.0)));
     }
@@ -116,11 +143,22 @@ pub fn latency(out: &mut String, id: &str, title: &str, samples: &Samples, marks
     if lines.is_empty() {
         return;
     }
-    let largest = lines.iter().flat_map(|(_, points)| points).fold(1.0_f64, |top, (_, value)| top.max(*value));
+    let largest =
+        lines.iter().flat_map(|(_, points)| points).fold(1.0_f64, |top, (_, value)| top.max(*value));
     let top = 10_f64.powf(largest.log10().ceil().max(1.0));
     let says: Vec<String> = lines.iter().map(|(name, points)| range(name, points, "ms")).collect();
-    open(out, id, title, "milliseconds, logarithmic", &says.join("; "), axis, top, true, false);
-    let y = |value: f64| HEIGHT - (value.max(LOWEST_MS) / LOWEST_MS).log10() / (top / LOWEST_MS).log10() * HEIGHT;
+    Frame {
+        id,
+        title,
+        unit: "milliseconds, logarithmic",
+        says: &says.join("; "),
+        axis,
+        top,
+        scale: Scale::Log,
+    }
+    .open(out);
+    let y =
+        |value: f64| HEIGHT - (value.max(LOWEST_MS) / LOWEST_MS).log10() / (top / LOWEST_MS).log10() * HEIGHT;
     for (index, (_, points)) in lines.iter().enumerate() {
         polyline(out, index, points, axis, y, false, size * 3);
     }
@@ -133,12 +171,23 @@ const LOWEST_MS: f64 = 0.1;
 
 /// Any other lines.
 pub fn lines(out: &mut String, id: &str, chart: &Chart, marks: &[(usize, &Mark)], axis: Axis) {
-    let largest = chart.lines.iter().flat_map(|line| &line.points).fold(0.0_f64, |top, (_, value)| top.max(*value));
+    let largest =
+        chart.lines.iter().flat_map(|line| &line.points).fold(0.0_f64, |top, (_, value)| top.max(*value));
     let top = if chart.unit == "%" && largest > 50.0 { 100.0 } else { ceiling(largest.max(1e-6)) };
-    let says: Vec<String> = chart.lines.iter().map(|line| range(&line.name, &line.points, chart.unit)).collect();
-    open(out, id, &chart.title, chart.unit, &says.join("; "), axis, top, false, true);
+    let says: Vec<String> =
+        chart.lines.iter().map(|line| range(&line.name, &line.points, chart.unit)).collect();
+    Frame { id, title: &chart.title, unit: chart.unit, says: &says.join("; "), axis, top, scale: Scale::Low }
+        .open(out);
     for (index, line) in chart.lines.iter().enumerate() {
-        polyline(out, index, &line.points, axis, |value| HEIGHT - (value / top).clamp(0.0, 1.0) * HEIGHT, line.steps, u64::MAX);
+        polyline(
+            out,
+            index,
+            &line.points,
+            axis,
+            |value| HEIGHT - (value / top).clamp(0.0, 1.0) * HEIGHT,
+            line.steps,
+            u64::MAX,
+        );
     }
     close(out, marks, axis);
     legend(out, chart.lines.iter().map(|line| line.name.as_str()));
@@ -182,58 +231,96 @@ fn polyline(
     let _ = write!(out, "<path class=\"ln s{}\" d=\"{path}\"/>", index % 4);
 }
 
-fn open(out: &mut String, id: &str, title: &str, unit: &str, says: &str, axis: Axis, top: f64, log: bool, low: bool) {
-    let suffix = if unit.is_empty() { String::new() } else { format!(" <span class=\"soft\">{}</span>", escape(unit)) };
-    let _ = write!(
-        out,
-        "<figure><figcaption>{}{suffix}</figcaption><div class=\"plot{}\">",
-        escape(title),
-        if low { " low" } else { "" }
-    );
-    let mut ticks: Vec<(f64, String)> = Vec::new();
-    if log {
-        let mut value = LOWEST_MS;
-        while value <= top * 1.001 {
-            let share = (value / LOWEST_MS).log10() / (top / LOWEST_MS).log10() * 100.0;
-            ticks.push((share, figure(value, "").trim_end_matches('0').trim_end_matches('.').to_owned()));
-            if value >= 0.9 {
-                ticks.pop();
-                ticks.push((share, figure(value.round(), "")));
+/// What stands around a drawing.
+struct Frame<'a> {
+    id: &'a str,
+    title: &'a str,
+    unit: &'a str,
+    /// What the drawing shows, in words, for those who cannot see it.
+    says: &'a str,
+    axis: Axis,
+    top: f64,
+    scale: Scale,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    /// From [`LOWEST_MS`].
+    Log,
+    /// Linear, in a drawing of less height.
+    Low,
+}
+
+impl Frame<'_> {
+    fn open(&self, out: &mut String) {
+        let Frame { id, title, unit, says, axis, top, scale } = *self;
+        let (log, low) = (scale == Scale::Log, scale == Scale::Low);
+        let suffix = if unit.is_empty() {
+            String::new()
+        } else {
+            format!(" <span class=\"soft\">{}</span>", escape(unit))
+        };
+        let _ = write!(
+            out,
+            "<figure><figcaption>{}{suffix}</figcaption><div class=\"plot{}\">",
+            escape(title),
+            if low { " low" } else { "" }
+        );
+        let mut ticks: Vec<(f64, String)> = Vec::new();
+        if log {
+            let mut value = LOWEST_MS;
+            while value <= top * 1.001 {
+                let share = (value / LOWEST_MS).log10() / (top / LOWEST_MS).log10() * 100.0;
+                ticks.push((share, figure(value, "").trim_end_matches('0').trim_end_matches('.').to_owned()));
+                if value >= 0.9 {
+                    ticks.pop();
+                    ticks.push((share, figure(value.round(), "")));
+                }
+                value *= 10.0;
             }
-            value *= 10.0;
+        } else {
+            let parts = if low { 2 } else { 4 };
+            for part in 0..=parts {
+                let share = f64::from(part) / f64::from(parts);
+                ticks.push((share * 100.0, figure(top * share, "")));
+            }
         }
-    } else {
-        let parts = if low { 2 } else { 4 };
-        for part in 0..=parts {
-            let share = f64::from(part) / f64::from(parts);
-            ticks.push((share * 100.0, figure(top * share, "")));
+        // Times along the bottom come first, so that a narrow page can leave out every other by counting.
+        let mut at = 0;
+        while at <= axis.end_ms {
+            let _ = write!(
+                out,
+                "<span class=\"x\" style=\"left:{:.2}%\">{} s</span>",
+                axis.percent(at),
+                at as f64 / 1000.0
+            );
+            at += axis.step_ms();
         }
-    }
-    // Times along the bottom come first, so that a narrow page can leave out every other by counting.
-    let mut at = 0;
-    while at <= axis.end_ms {
-        let _ = write!(out, "<span class=\"x\" style=\"left:{:.2}%\">{} s</span>", axis.percent(at), at as f64 / 1000.0);
-        at += axis.step_ms();
-    }
-    for (share, text) in &ticks {
-        let _ = write!(out, "<span class=\"y\" style=\"bottom:{share:.1}%\">{text}</span>");
-    }
-    let _ = write!(
-        out,
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\"><title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
-        escape(title),
-        escape(says)
-    );
-    for (share, _) in &ticks {
-        let y = HEIGHT - share / 100.0 * HEIGHT;
-        let _ = write!(out, "<path class=\"grid\" d=\"M0 {y:.1}H{WIDTH}\"/>");
+        for (share, text) in &ticks {
+            let _ = write!(out, "<span class=\"y\" style=\"bottom:{share:.1}%\">{text}</span>");
+        }
+        let _ = write!(
+            out,
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\"><title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
+            escape(title),
+            escape(says)
+        );
+        for (share, _) in &ticks {
+            let y = HEIGHT - share / 100.0 * HEIGHT;
+            let _ = write!(out, "<path class=\"grid\" d=\"M0 {y:.1}H{WIDTH}\"/>");
+        }
     }
 }
 
 fn close(out: &mut String, marks: &[(usize, &Mark)], axis: Axis) {
     for (_, mark) in marks {
         let x = axis.x(mark.at_ms);
-        let _ = write!(out, "<path class=\"at{}\" d=\"M{x:.1} 0V{HEIGHT}\"/>", if mark.by_drill { " did" } else { "" });
+        let _ = write!(
+            out,
+            "<path class=\"at{}\" d=\"M{x:.1} 0V{HEIGHT}\"/>",
+            if mark.by_drill { " did" } else { "" }
+        );
     }
     let _ = write!(out, "<path class=\"axis\" d=\"M0 {HEIGHT}H{WIDTH}\"/></svg>");
     // What the drill did is never hidden behind what the product said of it.

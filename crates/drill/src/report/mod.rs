@@ -18,9 +18,22 @@ const STYLE: &str = include_str!("style.css");
 const EVENTS_OPEN: usize = 14;
 /// Kinds of the product's own events that are drawn on charts. Others stand in the list only.
 const DRAWN: &[&str] = &[
-    "gate_failed", "adopted", "rolled_back", "promoted_good", "quarantined", "unit_quarantined", "unit_kept",
-    "breaker_opened", "breaker_closed", "module_off", "module_on", "worker_stuck", "restart", "artifact_refused",
-    "artifact_pinned", "change_refused",
+    "gate_failed",
+    "adopted",
+    "rolled_back",
+    "promoted_good",
+    "quarantined",
+    "unit_quarantined",
+    "unit_kept",
+    "breaker_opened",
+    "breaker_closed",
+    "module_off",
+    "module_on",
+    "worker_stuck",
+    "restart",
+    "artifact_refused",
+    "artifact_pinned",
+    "change_refused",
 ];
 
 /// What is said about the run as a whole.
@@ -41,10 +54,10 @@ pub struct About {
 pub fn page(ran: &[Ran], about: &About) -> String {
     let passed = ran.iter().filter(|ran| ran.verdict.passed).count();
     let mut out = String::with_capacity(1 << 16);
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>Seawall drills: {passed} of {} passed</title><style>{STYLE}</style></head><body>\n",
+         <meta name=\"color-scheme\" content=\"light dark\"><title>Seawall drills: {passed} of {} passed</title><style>{STYLE}</style></head><body>",
         ran.len()
     );
     header(&mut out, ran, passed, about);
@@ -54,26 +67,30 @@ pub fn page(ran: &[Ran], about: &About) -> String {
         drill(&mut out, one);
     }
     out.push_str("</main>\n");
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<footer><p>Every drill starts the real program with its own data folder, stub origins and visitors on loopback, and measures from \
          outside: responses, metrics, the timeline file, and the kernel's account of processor time. Visitors form an open loop: \
          requests are sent when they are due, however late earlier answers are, and latency counts from that moment. \
          A drill can be run without the guard it is about (<code>seawall drill run NAME --without GUARD</code>), and must then fail.</p>\
-         <p>Stories of outages are told in our own words after the public reports of those concerned.</p></footer>\n</body></html>\n"
+         <p>Stories of outages are told in our own words after the public reports of those concerned.</p></footer>\n</body></html>"
     );
     out
 }
 
 fn header(out: &mut String, ran: &[Ran], passed: usize, about: &About) {
     let all = passed == ran.len() && !ran.is_empty();
-    let badge = if all { "<span class=\"badge pass\">passed</span>" } else { "<span class=\"badge fail\">failed</span>" };
+    let badge = if all {
+        "<span class=\"badge pass\">passed</span>"
+    } else {
+        "<span class=\"badge fail\">failed</span>"
+    };
     let checks: usize = ran.iter().map(|ran| ran.verdict.checks.len()).sum();
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<header><h1>Seawall drills</h1><p class=\"lead\">{badge} {passed} of {} drills passed, {} checks, in {}.</p>\
          <p>Each drill replays an outage that happened to somebody, against a small installation on one machine, and asks whether it stayed small.</p>\
-         <p class=\"soft small\">seawall {} · {} · {} · {}</p></header>\n",
+         <p class=\"soft small\">seawall {} · {} · {} · {}</p></header>",
         ran.len(),
         checks,
         duration(about.took_ms),
@@ -102,9 +119,9 @@ fn summary(out: &mut String, ran: &[Ran]) {
     );
     for Ran { manifest, verdict, .. } in ran {
         let good = verdict.checks.iter().filter(|check| check.pass).count();
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<tr><td><a href=\"#{0}\">{1}</a><br><span class=\"name\">{0}</span></td><td class=\"opt\">{2}, {3}</td><td>{4}</td><td class=\"opt\">{5}</td><td class=\"num opt\">{6}</td></tr>\n",
+            "<tr><td><a href=\"#{0}\">{1}</a><br><span class=\"name\">{0}</span></td><td class=\"opt\">{2}, {3}</td><td>{4}</td><td class=\"opt\">{5}</td><td class=\"num opt\">{6}</td></tr>",
             manifest.name,
             escape(manifest.title),
             escape(manifest.replays.whose),
@@ -131,28 +148,33 @@ fn drill(out: &mut String, Ran { manifest, verdict, evidence }: &Ran) {
     } else {
         format!(" <span class=\"badge fail\">without {}</span>", escape(&verdict.without.join(", ")))
     };
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<section id=\"{0}\" aria-labelledby=\"{0}-h\"><div class=\"top\"><h2 id=\"{0}-h\">{1}</h2><div>{2}{without}</div></div><p class=\"name\">{0} · {3}</p>\n",
+        "<section id=\"{0}\" aria-labelledby=\"{0}-h\"><div class=\"top\"><h2 id=\"{0}-h\">{1}</h2><div>{2}{without}</div></div><p class=\"name\">{0} · {3}</p>",
         manifest.name,
         escape(manifest.title),
         badge(verdict.passed),
         seconds(verdict.took_ms),
     );
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<div class=\"story\"><p class=\"soft small\">{}, {}</p><p>{}</p></div>\n",
+        "<div class=\"story\"><p class=\"soft small\">{}, {}</p><p>{}</p></div>",
         escape(manifest.replays.whose),
         escape(manifest.replays.when),
         escape(manifest.replays.story)
     );
     out.push_str("<dl>");
-    for (what, text) in [("Broken here", manifest.fault), ("Load", manifest.load), ("Looked at", manifest.observed), ("Passes when", manifest.pass)] {
+    for (what, text) in [
+        ("Broken here", manifest.fault),
+        ("Load", manifest.load),
+        ("Looked at", manifest.observed),
+        ("Passes when", manifest.pass),
+    ] {
         let _ = write!(out, "<dt>{what}</dt><dd>{}</dd>", escape(text));
     }
     out.push_str("</dl>\n");
     if let Some(fault) = &verdict.fault {
-        let _ = write!(out, "<h3>The drill could not be carried out</h3><pre>{}</pre>\n", escape(fault));
+        let _ = writeln!(out, "<h3>The drill could not be carried out</h3><pre>{}</pre>", escape(fault));
     }
     checks(out, &verdict.checks);
     charts(out, manifest.name, evidence);
@@ -160,9 +182,9 @@ fn drill(out: &mut String, Ran { manifest, verdict, evidence }: &Ran) {
     events(out, &evidence.marks);
     figures(out, evidence);
     if !evidence.odd.is_empty() {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details><summary>Some answers in error, as they came</summary><pre>{}</pre></details>\n",
+            "<details><summary>Some answers in error, as they came</summary><pre>{}</pre></details>",
             escape(&evidence.odd.join("\n"))
         );
     }
@@ -176,10 +198,14 @@ fn checks(out: &mut String, checks: &[Check]) {
     out.push_str("<h3>Checks</h3><div class=\"wide\"><table class=\"checks\"><thead><tr><th scope=\"col\">What</th><th scope=\"col\" class=\"num\">Demanded</th><th scope=\"col\" class=\"num\">Found</th><th scope=\"col\"></th></tr></thead><tbody>\n");
     for check in checks {
         let class = if check.pass { "" } else { " class=\"bad\"" };
-        let long = if check.measured.chars().count() > 28 || check.limit.chars().count() > 28 { "" } else { " class=\"num\"" };
-        let _ = write!(
+        let long = if check.measured.chars().count() > 28 || check.limit.chars().count() > 28 {
+            ""
+        } else {
+            " class=\"num\""
+        };
+        let _ = writeln!(
             out,
-            "<tr{class}><td>{}</td><td{long}>{}</td><td{long}>{}</td><td>{}</td></tr>\n",
+            "<tr{class}><td>{}</td><td{long}>{}</td><td{long}>{}</td><td>{}</td></tr>",
             escape(&check.what),
             escape(&check.limit),
             escape(&check.measured),
@@ -191,14 +217,22 @@ fn checks(out: &mut String, checks: &[Check]) {
 
 fn charts(out: &mut String, name: &str, evidence: &Evidence) {
     let ends = evidence.loads.iter().filter_map(|(_, samples)| samples.span_ms()).map(|(_, end)| end);
-    let drawn = evidence.charts.iter().flat_map(|chart| &chart.lines).filter_map(|line| line.points.last()).map(|p| p.0);
+    let drawn = evidence
+        .charts
+        .iter()
+        .flat_map(|chart| &chart.lines)
+        .filter_map(|line| line.points.last())
+        .map(|p| p.0);
     let Some(end_ms) = ends.chain(drawn).max() else { return };
     let axis = Axis { end_ms: end_ms + 250 };
     let marks: Vec<(usize, &Mark)> = numbered(&evidence.marks)
-        .filter(|(_, mark)| (mark.by_drill || DRAWN.contains(&mark.kind.as_str())) && mark.at_ms <= axis.end_ms)
+        .filter(|(_, mark)| {
+            (mark.by_drill || DRAWN.contains(&mark.kind.as_str())) && mark.at_ms <= axis.end_ms
+        })
         .collect();
     for (index, (title, samples)) in evidence.loads.iter().enumerate().filter(|(_, (_, s))| !s.is_empty()) {
-        let title = if evidence.loads.len() == 1 { "Requests".to_owned() } else { format!("Requests: {title}") };
+        let title =
+            if evidence.loads.len() == 1 { "Requests".to_owned() } else { format!("Requests: {title}") };
         chart::requests(out, &format!("{name}-r{index}"), &title, samples, &marks, axis);
         let title = title.replacen("Requests", "Latency", 1);
         chart::latency(out, &format!("{name}-l{index}"), &title, samples, &marks, axis);
@@ -223,18 +257,21 @@ fn events(out: &mut String, marks: &[Mark]) {
     } else {
         ("<h3>Timeline</h3>".to_owned(), "")
     };
-    let _ = write!(out, "{open}<p class=\"small soft\">Numbers are those on the charts; red is what the drill did, grey what Seawall wrote in its timeline.</p><ol class=\"events\">\n");
+    let _ = writeln!(
+        out,
+        "{open}<p class=\"small soft\">Numbers are those on the charts; red is what the drill did, grey what Seawall wrote in its timeline.</p><ol class=\"events\">"
+    );
     for (number, mark) in numbered(marks) {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<li><time>{}</time><b{}>{number}</b><span><i>{}</i> {}</span></li>\n",
+            "<li><time>{}</time><b{}>{number}</b><span><i>{}</i> {}</span></li>",
             seconds(mark.at_ms),
             if mark.by_drill { " class=\"did\"" } else { "" },
             escape(&mark.kind.replace('_', " ")),
             escape(&mark.text)
         );
     }
-    let _ = write!(out, "</ol>{close}\n");
+    let _ = writeln!(out, "</ol>{close}");
 }
 
 fn table(out: &mut String, table: &Table) {
@@ -242,7 +279,13 @@ fn table(out: &mut String, table: &Table) {
     let fold = table.rows.len() > 20;
     let _ = write!(out, "<h3>{}</h3>", escape(&table.title));
     if fold {
-        let _ = write!(out, "<details{}><summary>{} rows, {} not as they should be</summary>", if wrong > 0 { " open" } else { "" }, table.rows.len(), wrong);
+        let _ = write!(
+            out,
+            "<details{}><summary>{} rows, {} not as they should be</summary>",
+            if wrong > 0 { " open" } else { "" },
+            table.rows.len(),
+            wrong
+        );
     }
     out.push_str("<div class=\"wide\"><table><thead><tr>");
     for head in &table.head {
@@ -254,7 +297,7 @@ fn table(out: &mut String, table: &Table) {
         for cell in cells {
             let _ = write!(out, "<td>{}</td>", escape(cell));
         }
-        let _ = write!(out, "<td>{}</td></tr>\n", if *right { "as it should" } else { "wrong" });
+        let _ = writeln!(out, "<td>{}</td></tr>", if *right { "as it should" } else { "wrong" });
     }
     out.push_str("</tbody></table></div>");
     out.push_str(if fold { "</details>\n" } else { "\n" });
@@ -264,7 +307,11 @@ fn table(out: &mut String, table: &Table) {
 fn figures(out: &mut String, evidence: &Evidence) {
     for (name, samples) in evidence.loads.iter().filter(|(_, samples)| !samples.is_empty()) {
         let classes: Vec<Class> = Class::ALL.into_iter().filter(|class| samples.count(*class) > 0).collect();
-        let _ = write!(out, "<details><summary>Figures, second by second: {}</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\" class=\"num\">Second</th>", escape(name));
+        let _ = write!(
+            out,
+            "<details><summary>Figures, second by second: {}</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\" class=\"num\">Second</th>",
+            escape(name)
+        );
         for class in &classes {
             let _ = write!(out, "<th scope=\"col\" class=\"num\">{}</th>", escape(class.name()));
         }

@@ -41,7 +41,20 @@ pub fn date(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (year, month, day) = civil(seconds / 86_400);
     let of_day = seconds % 86_400;
-    let names = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+    let names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
     let name = names.get(month as usize - 1).copied().unwrap_or_default();
     format!("{day} {name} {year}, {:02}:{:02} UTC", of_day / 3600, of_day / 60 % 60)
 }
