@@ -188,7 +188,7 @@ mod tests {
         let text = "zone = [{ name = \"a.test\", pool = [
             { name = \"p\", origins = [{ url = \"http://h.test\" }], monitor = { interval = \"10s\" } },
             { name = \"q\", origins = [{ url = \"http://i.test\" }] } ],
-            route = [{ pool = \"p\" }] }]";
+            route = [{ path = \"/q\", pool = \"q\" }, { pool = \"p\" }] }]";
         let live = crate::live::tests::live(text);
         let mut schedule = Schedule::default();
         schedule.follow(&live);
