@@ -10,8 +10,6 @@ use crate::cli::{ListenArg, SiteArgs, WhereArgs};
 
 /// Looked for in the working directory when no flag says what to serve.
 pub const DEFAULT_FILE: &str = "seawall.toml";
-/// Copy of the last file without an error that was served, under the data folder (see [`load_again`]).
-const LAST_GOOD: &str = "last-good.toml";
 
 /// A site that can be served.
 #[derive(Debug)]
@@ -25,8 +23,6 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// The file it came from, and its text.
     pub file: Option<(PathBuf, String)>,
-    /// An earlier version, because the present one cannot be used.
-    pub is_earlier: bool,
 }
 
 /// Why nothing can be served.
@@ -125,60 +121,6 @@ pub fn load(args: &SiteArgs, moment: Moment) -> Result<Loaded, Refusal> {
     Ok(loaded)
 }
 
-/// Loads for a process that takes the place of another: what has become invalid since is served as it was when it was last
-/// good. An edit that was refused must not become an outage when the edge next restarts.
-///
-/// # Errors
-/// As [`load`], if there is no last good file either.
-pub fn load_again(args: &SiteArgs) -> Result<Loaded, Refusal> {
-    let last_good = || {
-        let path = args.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let text = read_bounded(&args.data_dir.as_ref()?.join(LAST_GOOD)).ok()?;
-        from_text(&path, text, &overrides(args), Moment::Start).ok()
-    };
-    let mut loaded = match load(args, Moment::Reload) {
-        Ok(loaded) if !loaded.has_errors() => return Ok(loaded),
-        Ok(loaded) => loaded,
-        Err(refusal) => {
-            // At the first start a part of it might have done; but the whole of an earlier one is better.
-            let Some(mut loaded) = last_good() else { return load(args, Moment::Start).map_err(|_| refusal) };
-            refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
-            tracing::error!("the configuration is invalid; serving the last one that was good");
-            loaded.admit_degraded(&[]);
-            loaded.is_earlier = true;
-            return Ok(loaded);
-        }
-    };
-    for zone in last_good().map(|earlier| earlier.site.zones).unwrap_or_default() {
-        let faulty = loaded.problems.iter().any(|p| p.is_error() && p.zone.as_deref() == Some(&zone.name));
-        let taken = |host| {
-            loaded.site.zones.iter().any(|other| other.name == zone.name || other.hosts.contains(host))
-        };
-        if faulty && !zone.hosts.iter().any(taken) {
-            tracing::warn!(zone = zone.name, "serving the last good version of this zone");
-            loaded.site.zones.push(zone);
-        }
-    }
-    let served: Vec<String> = loaded.site.zones.iter().map(|zone| zone.name.clone()).collect();
-    loaded.admit_degraded(&served);
-    Ok(loaded)
-}
-
-/// Keeps what is being served now for [`load_again`], if there is no error in it. Best effort: a full disk does not stop
-/// serving.
-pub fn keep_last_good(loaded: &Loaded) {
-    let Some((_, text)) = loaded.file.as_ref().filter(|_| !loaded.has_errors()) else { return };
-    let path = loaded.site.data_dir.join(LAST_GOOD);
-    if std::fs::read_to_string(&path).is_ok_and(|kept| kept == *text) {
-        return;
-    }
-    let beside = path.with_extension("toml.new");
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
-    if let Err(error) = written {
-        tracing::warn!(path = %path.display(), %error, "cannot keep a copy of the configuration; serving goes on");
-    }
-}
-
 /// Says that another data folder is not moved to: its lock, sockets and cache are in use.
 pub fn warn_of_other_folder(wanted: &Path, used: &Path) {
     if wanted != used {
@@ -269,7 +211,7 @@ fn usable(
             Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems })
         }
         Some(site) if !wholly_bad => {
-            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file, is_earlier: false })
+            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file })
         }
         _ => Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems }),
     }
@@ -404,29 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_after_a_bad_edit_serves_what_was_good() {
-        let (_dir, args) = place(GOOD);
-        keep_last_good(&load(&args, Moment::Start).unwrap());
-        let config = args.config.clone().unwrap();
-
-        std::fs::write(&config, "this is no TOML").unwrap();
-        assert!(load(&args, Moment::Reload).is_err() && load(&args, Moment::Start).is_err());
-        assert_eq!(zones(&load_again(&args).unwrap()), ["a.test", "b.test"]);
-
-        std::fs::write(&config, GOOD.replace("127.0.0.1:2", "not a port")).unwrap();
-        let loaded = load(&args, Moment::Reload).unwrap();
-        assert_eq!(zones(&loaded), ["a.test"], "a zone with an error is left out");
-        keep_last_good(&loaded);
-        let loaded = load_again(&args).unwrap();
-        assert_eq!(zones(&loaded), ["a.test", "b.test"], "but its last good version is served");
-        assert!(loaded.has_errors(), "and it is reported");
-    }
-
-    #[test]
     fn a_file_whose_every_zone_is_wrong_is_refused() {
         let (_dir, args) = place(&GOOD.replace("http://", "gopher://"));
         assert!(matches!(load(&args, Moment::Start), Err(Refusal::Invalid { .. })));
-        assert!(load_again(&args).is_err());
     }
 
     #[test]

@@ -13,18 +13,25 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use seawall_model::Site;
 
+use crate::boot::{self, Ready};
 use crate::channel::{Channel, Order, RESUME_FORMAT, Word};
 use crate::cli::{EdgeArgs, SiteArgs};
 use crate::config::{self, Loaded, Moment, Plan, Refusal};
 use crate::exit::Exit;
 use crate::handover::{self, Inherited};
-use crate::signals::Signals;
+use crate::signals::{Signals, StopOrder, StopOrders};
 use crate::supervisor::{ADMIN_SOCKET, DataDir, Sockets, bind_private};
 use crate::watch::Watch;
-use seawall_edge::{Edge, Start};
+use seawall_edge::{Apply, Content, Edge, Proposal, Start};
+use seawall_guard::Sabotage;
+use seawall_snapshot::Cause;
 
 /// How often the workers' pulse is reported and files are looked at.
 const PULSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether an operator ordered something.
+const ORDERS: Duration = Duration::from_millis(200);
+/// Names the file of a drill's sabotage.
+const SABOTAGE_VARIABLE: &str = "SEAWALL_DRILL";
 /// How often a start or a drain that is under way is looked at.
 const WAITING: Duration = Duration::from_millis(20);
 
@@ -41,14 +48,18 @@ pub fn run(args: &EdgeArgs) -> Exit {
         Ok(Err(error)) => return failed(&error.to_string()),
         Err(_) => None,
     };
-    let loaded = match load(args) {
-        Ok(loaded) => loaded,
+    let sabotage = match sabotage() {
+        Ok(sabotage) => sabotage,
+        Err(message) => return failed(&message),
+    };
+    let ready = match boot::boot(&args.site, args.again, sabotage.as_deref()) {
+        Ok(ready) => ready,
         Err(refusal) => {
             refusal.messages().iter().for_each(|message| eprintln!("seawall: {message}"));
             return refusal.exit();
         }
     };
-    match Process::start(args, signals, inherited, &loaded) {
+    match Process::start(args, signals, inherited, ready, sabotage) {
         Ok(process) => process.serve(),
         Err(message) => failed(&message),
     }
@@ -66,8 +77,19 @@ pub fn report_problems(loaded: &Loaded) {
     }
 }
 
-fn load(args: &EdgeArgs) -> Result<Loaded, Refusal> {
-    if args.again { config::load_again(&args.site) } else { config::load(&args.site, Moment::Start) }
+/// What a drill wants broken in this process; nothing anywhere else.
+fn sabotage() -> Result<Option<Arc<Sabotage>>, String> {
+    let Some(path) = std::env::var_os(SABOTAGE_VARIABLE) else { return Ok(None) };
+    let path = PathBuf::from(path);
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let sabotage = Sabotage::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    tracing::error!(
+        path = %path.display(),
+        without = ?sabotage.left_out(),
+        faults = sabotage.has_faults(),
+        "this is a drill: faults are injected and guards may be off ({SABOTAGE_VARIABLE} is set)"
+    );
+    Ok(Some(Arc::new(sabotage)))
 }
 
 /// Loads without leaving the data folder: half of what it holds could not move.
@@ -109,18 +131,21 @@ struct Process {
     _lock: Option<DataDir>,
     plan: Plan,
     drain: Duration,
-    /// Names of the zones that are served, in whatever version.
-    served: Vec<String>,
     signals: Signals,
     channel: Option<Channel>,
     watch: Watch,
     loading: Option<JoinHandle<Option<Loaded>>>,
+    /// Loads by order of an operator, to be done one after the other.
+    orders: Vec<Apply>,
     load_again: bool,
     draining: Option<Draining>,
     announced: bool,
     /// Draining because the supervisor is gone, of which a SIGTERM is still to tell.
     orphan_told: bool,
     pulse_at: Instant,
+    stop_orders: StopOrders,
+    /// Which snapshots run, as the supervisor was told.
+    told_runs: (u64, u64),
 }
 
 impl Process {
@@ -128,52 +153,62 @@ impl Process {
         args: &EdgeArgs,
         signals: Signals,
         inherited: Option<Inherited>,
-        loaded: &Loaded,
+        ready: Ready,
+        sabotage: Option<Arc<Sabotage>>,
     ) -> Result<Self, String> {
-        let plan = Plan::of(&loaded.site);
+        let Ready { site, boot, loaded } = ready;
+        let plan = Plan::of(&site);
         let mut lock = None;
         let sockets = match inherited {
             Some(inherited) => inherited,
             None => {
-                lock = Some(DataDir::lock(&loaded.site.data_dir).map_err(|error| error.to_string())?);
-                bind_alone(&plan, &loaded.site.data_dir)?
+                lock = Some(DataDir::lock(&site.data_dir).map_err(|error| error.to_string())?);
+                bind_alone(&plan, &site.data_dir)?
             }
         };
         let channel = sockets.channel.map(Channel::new).transpose().map_err(|error| error.to_string())?;
-        report_problems(loaded);
+        let (data_dir, drain) = (site.data_dir.clone(), site.edge.drain);
         let edge = Edge::start(Start {
-            site: loaded.site.clone(),
+            site,
+            boot: Some(boot),
+            sabotage,
             http: sockets.http,
             https: sockets.https,
             metrics: sockets.metrics,
             admin: sockets.admin,
-            config_path: loaded.file.as_ref().map(|(path, _)| path.clone()),
-            recorder: None,
+            config_path: args.site.config.clone(),
+            recorder: sockets.recorder,
         })
         .map_err(|error| format!("the edge cannot start: {error}"))?;
-        edge.note_problems(&loaded.problems);
-        if loaded.is_earlier {
-            edge.reload_failed();
-        }
         edge.note_restarts(restarts());
-        config::keep_last_good(loaded);
+        // What a snapshot was not made of yet goes through the stages, like every change after it.
+        let mut watch = Watch::new(args.site.config.iter().cloned().collect());
+        let mut load_again = true;
+        if let Some(loaded) = loaded {
+            report_problems(&loaded);
+            edge.note_problems(&loaded.problems);
+            watch = Watch::new(watched(&loaded));
+            load_again = false;
+        }
         Ok(Self {
             edge: Arc::new(edge),
             args: args.site.clone(),
-            data_dir: loaded.site.data_dir.clone(),
+            data_dir,
             _lock: lock,
             plan,
-            drain: loaded.site.edge.drain,
-            served: names(&loaded.site).collect(),
+            drain,
             signals,
             channel,
-            watch: Watch::new(watched(loaded)),
+            watch,
             loading: None,
-            load_again: false,
+            orders: Vec::new(),
+            load_again,
             draining: None,
             announced: false,
             orphan_told: false,
             pulse_at: Instant::now(),
+            stop_orders: StopOrders::default(),
+            told_runs: (0, 0),
         })
     }
 
@@ -184,11 +219,14 @@ impl Process {
                 match signal {
                     // The kernel says in its own time that the supervisor died: no one asked twice.
                     Signal::SIGTERM if std::mem::take(&mut self.orphan_told) => {}
-                    Signal::SIGTERM | Signal::SIGINT if self.draining.is_some() => {
-                        tracing::warn!("told to stop a second time: stopping at once");
-                        return Exit::Ok;
-                    }
-                    Signal::SIGTERM | Signal::SIGINT => self.begin_drain(),
+                    Signal::SIGTERM | Signal::SIGINT => match self.stop_orders.heard(Instant::now()) {
+                        StopOrder::Echo => {}
+                        StopOrder::First => self.begin_drain(),
+                        StopOrder::Again => {
+                            tracing::warn!("told to stop a second time: stopping at once");
+                            return Exit::Ok;
+                        }
+                    },
                     Signal::SIGHUP => self.begin_load(),
                     Signal::SIGUSR1 => self.edge.reopen_log(),
                     _ => {}
@@ -196,6 +234,7 @@ impl Process {
             }
             self.obey();
             self.announce();
+            self.tell_runs();
             self.finish_load();
             if self.draining.as_ref().is_some_and(Draining::is_finished) {
                 return self.finish_drain();
@@ -209,7 +248,7 @@ impl Process {
     fn wait(&self) {
         let busy = !self.announced || self.loading.is_some() || self.draining.is_some();
         let until_pulse = self.pulse_at.saturating_duration_since(Instant::now());
-        let limit = if busy { WAITING.min(until_pulse) } else { until_pulse };
+        let limit = if busy { WAITING } else { ORDERS }.min(until_pulse);
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if let Some(channel) = self.channel.as_ref().filter(|c| !c.ended()) {
             fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
@@ -228,7 +267,12 @@ impl Process {
         for order in orders {
             match order {
                 Order::Reload => self.begin_load(),
-                Order::Drain => self.begin_drain(),
+                Order::Drain { limit_ms } => {
+                    if let Some(limit_ms) = limit_ms {
+                        self.drain = self.drain.min(Duration::from_millis(limit_ms));
+                    }
+                    self.begin_drain();
+                }
                 Order::Reopen => self.edge.reopen_log(),
                 Order::Refused => self.edge.reload_failed(),
             }
@@ -258,11 +302,29 @@ impl Process {
         }
     }
 
+    /// The recorder says it at once and without this thread; this is for a supervisor that lent none.
+    fn tell_runs(&mut self) {
+        let runs = self.edge.running();
+        if runs != self.told_runs
+            && let Some(channel) = &mut self.channel
+        {
+            self.told_runs = runs;
+            channel.send(&Word::Runs { current: runs.0, candidate: runs.1 });
+        }
+    }
+
     fn pulse(&mut self) {
         self.pulse_at = Instant::now() + PULSE;
         let age_ms = self.edge.heartbeat_age_ms();
         match &mut self.channel {
-            Some(channel) => channel.send(&Word::Alive { age_ms }),
+            Some(channel) => {
+                channel.send(&Word::Alive { age_ms });
+                let workers = u64::try_from(self.edge.stuck_workers()).unwrap_or(u64::MAX);
+                // Once it drains it is being replaced already.
+                if workers > 0 && self.draining.is_none() {
+                    channel.send(&Word::Stuck { workers });
+                }
+            }
             None if age_ms < crate::supervisor::SILENCE_MS => {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             }
@@ -278,28 +340,48 @@ impl Process {
     }
 
     fn begin_load(&mut self) {
+        self.load(None);
+    }
+
+    /// Reads the configuration beside what serves, and hands it to the edge as a change.
+    fn load(&mut self, order: Option<Apply>) {
         if self.draining.is_some() {
             return;
         }
         if self.loading.is_some() {
-            self.load_again = true;
+            match order {
+                Some(order) => self.orders.push(order),
+                None => self.load_again = true,
+            }
             return;
         }
-        let (args, edge, served) = (self.args.clone(), Arc::clone(&self.edge), self.served.clone());
-        let data_dir = self.data_dir.clone();
-        let load = move || match load_within(&data_dir, args) {
-            Ok(mut loaded) => {
-                loaded.admit_degraded(&served);
-                report_problems(&loaded);
-                edge.reload(loaded.site.clone(), loaded.problems.clone());
-                config::keep_last_good(&loaded);
-                Some(loaded)
-            }
-            Err(refusal) => {
-                refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
-                tracing::error!("the new configuration is invalid; the one being served stays");
-                edge.reload_failed();
-                None
+        let (args, edge, data_dir) = (self.args.clone(), Arc::clone(&self.edge), self.data_dir.clone());
+        let load = move || {
+            let cause = match &order {
+                Some(_) => Cause::new("operator", "told to load the configuration"),
+                None => Cause::new("file", boot::source(&args)),
+            };
+            let order = order.unwrap_or_else(|| edge.own_order());
+            match load_within(&data_dir, args) {
+                Ok(mut loaded) => {
+                    loaded.admit_degraded(&edge.zone_names());
+                    report_problems(&loaded);
+                    let content = Content::Site {
+                        artifacts: boot::artifacts(&loaded.site),
+                        site: Box::new(loaded.site.clone()),
+                        problems: loaded.problems.clone(),
+                    };
+                    let Apply { order, acks, base, quick } = order;
+                    edge.propose(order, Proposal { content, cause, acks, base, quick });
+                    Some(loaded)
+                }
+                Err(refusal) => {
+                    refusal.messages().iter().for_each(|message| tracing::error!("{message}"));
+                    tracing::error!("the new configuration is invalid; the one being served stays");
+                    edge.reload_failed();
+                    edge.refused(order.order, refusal.messages());
+                    None
+                }
             }
         };
         match std::thread::Builder::new().name("load".to_owned()).spawn(load) {
@@ -311,26 +393,30 @@ impl Process {
     }
 
     fn finish_load(&mut self) {
-        let Some(thread) = self.loading.take_if(|thread| thread.is_finished()) else { return };
-        match thread.join() {
-            Ok(Some(loaded)) => {
-                tracing::info!(zones = loaded.site.zones.len(), "configuration reloaded");
-                self.drain = loaded.site.edge.drain;
-                // A zone with errors is still served in its earlier version.
-                let faulty = loaded.problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_ref());
-                let kept: Vec<String> = faulty.filter(|zone| self.served.contains(zone)).cloned().collect();
-                self.served = names(&loaded.site).chain(kept).collect();
-                self.watch = Watch::new(watched(&loaded));
-                if self.channel.is_none() && Plan::of(&loaded.site) != self.plan {
-                    tracing::warn!(
-                        "other listen addresses or workers take effect when this process is restarted"
-                    );
+        if let Some(thread) = self.loading.take_if(|thread| thread.is_finished()) {
+            match thread.join() {
+                Ok(Some(loaded)) => {
+                    tracing::info!(zones = loaded.site.zones.len(), "configuration read");
+                    self.drain = loaded.site.edge.drain;
+                    self.watch = Watch::new(watched(&loaded));
+                    if self.channel.is_none() && Plan::of(&loaded.site) != self.plan {
+                        tracing::warn!(
+                            "other listen addresses or workers take effect when this process is restarted"
+                        );
+                    }
                 }
+                Ok(None) => {}
+                Err(_) => tracing::error!("loading the configuration failed badly; the one being served stays"),
             }
-            Ok(None) => {}
-            Err(_) => tracing::error!("loading the configuration failed badly; the one being served stays"),
         }
-        if std::mem::take(&mut self.load_again) {
+        self.orders.extend(self.edge.orders());
+        if !self.announced || self.loading.is_some() {
+            return;
+        }
+        if !self.orders.is_empty() {
+            let order = self.orders.remove(0);
+            self.load(Some(order));
+        } else if std::mem::take(&mut self.load_again) {
             self.begin_load();
         }
     }
@@ -339,6 +425,8 @@ impl Process {
         if self.draining.is_some() {
             return;
         }
+        // Of whom ever the order came: a service manager tells the supervisor and the edge in the same moment.
+        self.stop_orders.heard(Instant::now());
         tracing::info!(limit_s = self.drain.as_secs(), "draining");
         if let Some(channel) = &mut self.channel {
             channel.send(&Word::Draining);
@@ -375,16 +463,13 @@ fn restarts() -> u64 {
     std::env::var(handover::RESTARTS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn names(site: &Site) -> impl Iterator<Item = String> + '_ {
-    site.zones.iter().map(|zone| zone.name.clone())
-}
-
 /// The files whose change means a reload.
 fn watched(loaded: &Loaded) -> Vec<PathBuf> {
     let site: &Site = &loaded.site;
     let certificates =
         site.edge.tls.certificates.iter().chain(site.zones.iter().flat_map(|zone| &zone.certificates));
     let mut files: Vec<PathBuf> = loaded.file.iter().map(|(path, _)| path.clone()).collect();
+    files.extend(site.edge.bot_features.clone());
     files.extend(certificates.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
     files.sort();
     files.dedup();

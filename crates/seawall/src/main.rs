@@ -1,6 +1,7 @@
 //! The seawall binary: command line and supervisor.
 
 mod admin;
+mod boot;
 mod channel;
 mod check;
 mod cli;
@@ -11,9 +12,13 @@ mod edge_role;
 mod exit;
 mod handover;
 mod log;
+mod module;
 mod purge;
 mod signals;
+mod snapshot;
 mod supervisor;
+mod timeline;
+mod told;
 mod top;
 mod watch;
 
@@ -24,9 +29,10 @@ use clap::Parser;
 use cli::{Cli, Command};
 use exit::Exit;
 
-/// Per-thread heaps suit thread-per-core.
+/// Per-thread heaps suit thread-per-core; counted, so that a module's memory can be held against its budget.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: seawall_sys::alloc::Counted<mimalloc::MiMalloc> =
+    seawall_sys::alloc::Counted(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let cli = Cli::parse(); // ends with 2 by itself when the command line makes no sense
@@ -37,6 +43,9 @@ fn main() -> ExitCode {
         Command::Edge(args) => edge_role::run(args),
         Command::Check(args) => check::run(args),
         Command::Purge(args) => purge::run(args),
+        Command::Snapshot(args) => snapshot::run(args),
+        Command::Module(args) => module::run(args),
+        Command::Timeline(args) => timeline::run(args),
         Command::Top(args) => top::run(args),
         Command::Upgrade(place) => supervisor::upgrade(place),
         Command::Drill(args) => drill::run(args),

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod child;
+mod clerk;
 mod control;
 mod data_dir;
 mod life;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
+use crate::boot;
 use crate::cli::{RunArgs, WhereArgs};
 use crate::config::{self, Loaded, Moment, Plan};
 use crate::exit::Exit;
@@ -71,7 +73,14 @@ fn begin(args: &RunArgs, signals: Signals) -> Result<Supervisor, Exit> {
     if let Some(demo) = &demo {
         site_args.origin = Some(demo.url());
     }
-    let loaded = config::load(&site_args, Moment::Start).map_err(|refusal| refused(&refusal))?;
+    let loaded = match config::load(&site_args, Moment::Start) {
+        Ok(loaded) => loaded,
+        // What served last time serves again; the edge says what is wrong with the configuration now.
+        Err(refusal) => match boot::settings_without(&site_args, &refusal) {
+            Some(loaded) => loaded,
+            None => return Err(refused(&refusal)),
+        },
+    };
     crate::edge_role::report_problems(&loaded);
 
     // Children are told exactly what was found here, not to look for themselves.
