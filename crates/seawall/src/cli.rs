@@ -1,9 +1,15 @@
 //! The command line.
 
+mod change;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use change::{
+    ApplyArgs, ModuleArgs, ModuleCommand, SnapshotArgs, SnapshotCommand, SwitchArgs, TimelineArgs,
+};
 
 /// An edge you own: reverse proxy and cache in front of any web application.
 #[derive(Debug, Parser)]
@@ -26,6 +32,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Remove objects from the cache of a running edge.
     Purge(PurgeArgs),
+    /// The history of what was served: list, show, compare, apply, go back.
+    Snapshot(SnapshotArgs),
+    /// The guarded modules: list them, switch one off or on.
+    Module(ModuleArgs),
+    /// What happened, in order: changes, stages, gates, rollbacks, breakers, restarts.
+    Timeline(TimelineArgs),
     /// A live view of requests, errors, cache and origins.
     Top(TopArgs),
     /// Replace a running edge by the program file that is on disk now, without refusing a connection.

@@ -125,7 +125,7 @@ pub fn timeline() -> String {
          | Field | Type | Meaning |\n|---|---|---|\n\
          | `unix_ms` | int | When, milliseconds since 1970. |\n\
          | `seq` | int | Number of the event in its process, from 1. |\n\
-         | `role` | string | Which process: `edge` or `supervisor`. |\n\
+         | `role` | string | Which process: `edge`, `supervisor`, or `command` for one an operator ran. |\n\
          | `pid` | int | Its number. |\n\
          | `kind` | string | What happened; see below. |\n\
          | `snapshot` | int | Snapshot it is about; absent if about none. |\n\

@@ -21,5 +21,5 @@ pub use file::{FILE, KEEP, ROTATE_BYTES};
 pub use flood::{FLOOD_BURST, FLOOD_REFILL_MS};
 pub use follow::Follower;
 pub use kinds::{KINDS, Kind, KindRow, Source};
-pub use read::{Filter, Reading, read};
+pub use read::{Filter, Reading, merge, read};
 pub use teller::{Counts, QUEUE_EVENTS, RING_EVENTS, Timeline};

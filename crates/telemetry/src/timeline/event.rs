@@ -21,7 +21,7 @@ pub struct Event {
     /// Number of the event in its process, from 1.
     #[serde(default)]
     pub seq: u64,
-    /// Which process: `edge` or `supervisor`.
+    /// Which process: `edge`, `supervisor` or `command`.
     pub role: String,
     /// Its number.
     pub pid: u32,

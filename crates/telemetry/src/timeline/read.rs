@@ -82,19 +82,23 @@ pub(crate) fn gather(data_dir: &Path, memory: Vec<Event>, filter: &Filter) -> io
             }
         }
     }
-    // A rotation between two reads shows a file twice.
-    let mut seen = HashSet::new();
-    found.retain(|event| seen.insert((event.pid, event.seq, event.unix_ms)));
-    let unwritten = memory.into_iter().filter(|event| !seen.contains(&(event.pid, event.seq, event.unix_ms)));
-    let unwritten: Vec<Event> = unwritten.collect();
-    found.extend(unwritten);
-    let mut events = in_order(found);
+    let mut events = merge(found, memory);
     events.retain(|event| filter.wants(event));
     if let Some(limit) = filter.limit {
         let older = events.len().saturating_sub(limit);
         events.drain(..older);
     }
     Ok(Reading { events, damaged_lines })
+}
+
+/// Events of two readings in one order, each once: a file as it was before and after a rotation, or the file and what a
+/// process still has in memory.
+#[must_use]
+pub fn merge(mut first: Vec<Event>, second: Vec<Event>) -> Vec<Event> {
+    first.extend(second);
+    let mut seen = HashSet::new();
+    first.retain(|event| seen.insert((event.pid, event.seq, event.unix_ms)));
+    in_order(first)
 }
 
 /// Merges the processes. Each keeps its own order, so that a clock set back does not turn cause and effect round.
