@@ -6,6 +6,8 @@ use crate::fault::ScoreFault;
 use crate::file::Feature;
 use crate::kinds::{Kind, Measure};
 use crate::limits::{FEATURES_MAX, HEADERS_MAX, PARAMETER_BYTES_MAX, PATH_BYTES_READ, VALUE_BYTES_READ};
+use crate::names::{Written, written};
+use crate::path::PathFacts;
 use crate::search::Search;
 use crate::watch::Watch;
 use memchr::memmem::Finder;
@@ -72,15 +74,6 @@ struct Facts<'a> {
     lower: u32,
     odd: u32,
     repeated: u32,
-}
-
-/// What one pass over the path gives.
-#[derive(Default)]
-struct PathFacts {
-    slashes: u32,
-    digits: u32,
-    percents: u32,
-    entropy: f32,
 }
 
 impl Extraction {
@@ -153,7 +146,7 @@ impl Extraction {
         };
         let facts = self.facts(view);
         let path = read(view.head.path(), PATH_BYTES_READ);
-        let path_facts = if self.reads_path { path_facts(path) } else { PathFacts::default() };
+        let path_facts = if self.reads_path { PathFacts::of(path) } else { PathFacts::default() };
         for (i, ((value, step), most)) in values.iter_mut().zip(&self.steps).zip(&self.most).enumerate() {
             let Some(measured) = self.value(*step, view, &facts, path, &path_facts) else {
                 return Err(ScoreFault::Feature(i));
@@ -328,84 +321,9 @@ fn fact(
     })
 }
 
-fn path_facts(path: &[u8]) -> PathFacts {
-    let mut facts = PathFacts::default();
-    let mut times = [0_u16; 256];
-    let weighted = |n: u16| WEIGHTED.get(usize::from(n)).copied().unwrap_or(0.0);
-    // H = log2 n - (Σ c log2 c) / n over the counts c of n bytes. The sum is kept as the counts grow: paths are short, and
-    // looking at all 256 counts afterwards would take longer.
-    let mut sum = 0.0;
-    for byte in path {
-        facts.slashes += u32::from(*byte == b'/');
-        facts.percents += u32::from(*byte == b'%');
-        facts.digits += u32::from(byte.is_ascii_digit());
-        if let Some(n) = times.get_mut(usize::from(*byte)) {
-            sum -= weighted(*n);
-            *n += 1;
-            sum += weighted(*n);
-        }
-    }
-    if !path.is_empty() {
-        let whole = weighted(path.len() as u16);
-        facts.entropy = ((whole - sum) / path.len() as f32).max(0.0);
-    }
-    facts
-}
-
-/// n log2 n, computed at compile time with no more than multiplication, so that all machines agree to the last bit.
-const WEIGHTED: [f32; PATH_BYTES_READ + 1] = weighted();
-
-#[allow(clippy::indexing_slicing)] // const evaluation: a fault here stops the build, not a request
-const fn weighted() -> [f32; PATH_BYTES_READ + 1] {
-    /// Binary digits of the logarithm behind the point: more than an f32 holds.
-    const DIGITS: u32 = 30;
-    let mut table = [0.0; PATH_BYTES_READ + 1];
-    let mut n = 1;
-    while n <= PATH_BYTES_READ {
-        let whole = n.ilog2();
-        let mut rest = n as f64 / (1_u64 << whole) as f64;
-        let (mut log, mut bit, mut i) = (whole as f64, 0.5, 0);
-        while i < DIGITS {
-            rest *= rest;
-            if rest >= 2.0 {
-                rest /= 2.0;
-                log += bit;
-            }
-            bit /= 2.0;
-            i += 1;
-        }
-        table[n] = (n as f64 * log) as f32;
-        n += 1;
-    }
-    table
-}
-
 /// Whether names have a case to look at: HTTP/2 knows lower case only (RFC 9113 §8.2).
 fn has_case(view: &View<'_>) -> bool {
     view.head.version != Version::H2
-}
-
-enum Written {
-    Lower,
-    Capitalised,
-    Odd,
-}
-
-/// How a header name is written. Digits and hyphens have no case.
-fn written(name: &[u8]) -> Written {
-    let (mut upper, mut lower_at_start, mut upper_within, mut start) = (false, false, false, true);
-    for byte in name {
-        let is_upper = byte.is_ascii_uppercase();
-        upper |= is_upper;
-        upper_within |= is_upper && !start;
-        lower_at_start |= start && byte.is_ascii_lowercase();
-        start = *byte == b'-';
-    }
-    match (upper, upper_within || lower_at_start) {
-        (false, _) => Written::Lower,
-        (true, false) => Written::Capitalised,
-        (true, true) => Written::Odd,
-    }
 }
 
 #[inline]

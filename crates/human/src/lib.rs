@@ -19,6 +19,8 @@ mod json;
 mod kinds;
 mod limits;
 mod model;
+mod names;
+mod path;
 pub mod sample;
 mod score;
 mod search;
