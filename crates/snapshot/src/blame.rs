@@ -226,7 +226,8 @@ impl History {
         }
         let number = self.newest_good().unwrap_or(number);
         self.current = Some(number);
-        let reason = format!("{BLAMED_MAX} snapshots died young one after the other, so it is none of theirs");
+        let reason =
+            format!("{BLAMED_MAX} snapshots died young one after the other, so it is none of theirs");
         Verdict::Kept { number, reason }
     }
 
@@ -279,3 +280,7 @@ fn grounds(entry: &Entry) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

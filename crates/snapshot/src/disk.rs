@@ -44,13 +44,13 @@ impl Disk {
         let unfinished = beside(path);
         let written = (|| {
             self.step(1)?;
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
             let mut out = BufWriter::with_capacity(BUFFER_BYTES, Tap { disk: self, file: &file });
             write(&mut out)?;
             out.flush()?;
             drop(out);
-            self.step(1)?;
-            file.sync_all()
+            self.sync(&file)
         })();
         if written.is_err() {
             let _ = self.remove(&unfinished);
@@ -75,11 +75,20 @@ impl Disk {
 
     /// Brings the folder of a file to the disk: names are kept there.
     pub(crate) fn sync_folder(&self, of: &Path) -> io::Result<()> {
-        self.step(1)?;
         match of.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
+            Some(folder) => self.sync(&File::open(folder)?),
             None => Ok(()),
         }
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.step(1)?;
+        // A test that tries every step of thousands does not wait for the disk at each.
+        #[cfg(test)]
+        if self.failing.0.lock().is_ok_and(|plan| plan.is_some()) {
+            return Ok(());
+        }
+        file.sync_all()
     }
 
     #[cfg(not(test))]
@@ -131,17 +140,24 @@ pub(crate) mod tests {
     #[derive(Debug, Default)]
     pub(crate) struct Failing(pub(crate) Mutex<Option<Plan>>);
 
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Debug)]
     pub(crate) struct Plan {
         /// Bytes and steps until it does.
         pub(crate) left: u64,
         /// Whether then everything fails, as in a process that is dead, and not only what takes room.
         pub(crate) dead: bool,
+        /// A file that takes all the room while it is there.
+        pub(crate) hog: Option<std::path::PathBuf>,
     }
 
     impl Disk {
         pub(crate) fn fail_after(&self, left: u64, dead: bool) {
-            *self.failing.0.lock().unwrap() = Some(Plan { left, dead });
+            *self.failing.0.lock().unwrap() = Some(Plan { left, dead, hog: None });
+        }
+
+        pub(crate) fn full_while(&self, hog: &Path) {
+            let plan = Plan { left: u64::MAX, dead: false, hog: Some(hog.to_owned()) };
+            *self.failing.0.lock().unwrap() = Some(plan);
         }
 
         pub(crate) fn heal(&self) -> u64 {
@@ -161,6 +177,9 @@ pub(crate) mod tests {
         pub(crate) fn room(&self, wanted: usize) -> usize {
             let mut plan = self.failing.0.lock().unwrap();
             let Some(plan) = plan.as_mut() else { return wanted };
+            if plan.hog.as_ref().is_some_and(|hog| hog.exists()) {
+                return 0;
+            }
             let fits = wanted.min(usize::try_from(plan.left).unwrap());
             plan.left -= fits as u64;
             fits

@@ -46,7 +46,8 @@ impl Key {
         let key = match found {
             Some(key) => key,
             None => {
-                let pair = Ed25519KeyPair::generate().map_err(|_| io::Error::other("no key could be made"))?;
+                let pair =
+                    Ed25519KeyPair::generate().map_err(|_| io::Error::other("no key could be made"))?;
                 let der = pair.to_pkcs8v1().map_err(|_| io::Error::other("no key could be made"))?;
                 let pem = format!("{BEGIN}\n{}\n{END}\n", BASE64_STANDARD.encode(der.as_ref()));
                 disk.replace(&path, 0o600, |out| out.write_all(pem.as_bytes()))?;
@@ -54,7 +55,8 @@ impl Key {
             }
         };
         let mut trusted = Trusted::of_folder(folder)?;
-        if !trusted.keys.contains(&key.public_hex()) {
+        if !trusted.listed || !trusted.keys.contains(&key.public_hex()) {
+            trusted.keys.retain(|known| *known != key.public_hex());
             trusted.keys.push(key.public_hex());
             trusted.save(folder, disk)?;
         }
@@ -72,11 +74,13 @@ impl Key {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trusted {
     keys: Vec<String>,
+    /// Whether the list said so.
+    listed: bool,
 }
 
 impl Trusted {
     pub(crate) const fn of(keys: Vec<String>) -> Self {
-        Trusted { keys }
+        Trusted { keys, listed: true }
     }
 
     /// The keys listed in this folder. Where the list is lost, they are those the snapshots of the folder are signed with:
@@ -92,7 +96,7 @@ impl Trusted {
         let keys: Vec<String> =
             lines.filter(|line| line.len() == KEY_DIGITS && unhex(line).is_some()).collect();
         if !keys.is_empty() {
-            return Ok(Trusted { keys });
+            return Ok(Trusted::of(keys));
         }
         let mut keys = Vec::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -105,7 +109,7 @@ impl Trusted {
                 keys.push(key);
             }
         }
-        Ok(Trusted { keys })
+        Ok(Trusted { keys, listed: false })
     }
 
     pub(crate) fn verify(&self, key: &str, message: &[u8], signature: &[u8]) -> bool {

@@ -21,13 +21,13 @@ use parking_lot::Mutex;
 
 use crate::clock::unix_ms;
 use crate::disk::{Disk, UNFINISHED};
-use crate::store_fault::StoreFault;
 use crate::history::{CHANGED_MAX, Cause, Entry, History, State, UnitPrefix};
 use crate::keys::{Key, Trusted};
 use crate::ledger::{Ledger, lock};
 use crate::manifest::{MANIFEST_BYTES, Manifest};
 use crate::objects::{Objects, Repair};
 use crate::pack::{self, Item};
+use crate::store_fault::StoreFault;
 use crate::unit::{Measured, UnitKind};
 use crate::units::Units;
 
@@ -212,17 +212,22 @@ impl Store {
     fn additions(&self, units: &Units) -> Result<(Vec<Item>, Vec<UnitPrefix>), StoreFault> {
         let known = self.known.lock();
         let packs = self.packs()?;
-        let items = match known.as_ref().filter(|known| {
-            known.packs == packs && self.manifest_path(known.number).exists()
-        }) {
+        let items = match known
+            .as_ref()
+            .filter(|known| known.packs == packs && self.manifest_path(known.number).exists())
+        {
             Some(known) => pack::missing(units, &known.units),
             None => {
                 let mut there = HashMap::new();
                 for path in packs.keys() {
-                    pack::scan(path, |_, _| false, |met| {
-                        there.insert(met.hash, ());
-                        Ok(())
-                    })
+                    pack::scan(
+                        path,
+                        |_, _| false,
+                        |met| {
+                            there.insert(met.hash, ());
+                            Ok(())
+                        },
+                    )
                     .map_err(StoreFault::io("cannot read", path))?;
                 }
                 pack::missing_of(units, &there)
@@ -403,3 +408,7 @@ fn check_limits(units: &Units, items: &[Item]) -> Result<(), StoreFault> {
 pub(crate) const fn serves(state: State) -> bool {
     matches!(state, State::Trial | State::Good)
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
