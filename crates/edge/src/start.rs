@@ -129,7 +129,7 @@ impl Edge {
         let watch =
             move || watchdog::run(&watched, &watched_log, copies, |stuck| watched.worker_stuck(stuck));
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map_err(StartError::Thread)?;
-        let (driver, handle) = Driver::new(process.clone(), boot, noted);
+        let (driver, handle) = Driver::new(process.clone(), log.clone(), boot, noted);
         let _ = process.rollout.set(handle);
         std::thread::Builder::new()
             .name("rollout".to_owned())
@@ -498,7 +498,7 @@ pub(crate) fn layout(settings: &model::LogSettings) -> Option<Arc<Layout>> {
     Some(Arc::new(layout))
 }
 
-fn output(settings: &model::LogSettings) -> Output {
+pub(crate) fn output(settings: &model::LogSettings) -> Output {
     match settings.path.to_str() {
         Some("-" | "/dev/stdout") => Output::Stdout,
         _ => Output::File { path: settings.path.clone(), rotate_bytes: settings.rotate, keep: settings.keep },

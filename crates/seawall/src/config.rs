@@ -21,6 +21,8 @@ pub struct Loaded {
     pub degraded: Vec<Zone>,
     /// What is wrong with parts of it: zones with errors are left out of the site.
     pub problems: Vec<Problem>,
+    /// Lists with errors, left out of the site as well.
+    pub refused_lists: Vec<String>,
     /// The file it came from, and its text.
     pub file: Option<(PathBuf, String)>,
 }
@@ -211,7 +213,13 @@ fn usable(
             Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems })
         }
         Some(site) if !wholly_bad => {
-            Ok(Loaded { site, degraded: parsed.degraded, problems: parsed.problems, file })
+            Ok(Loaded {
+                site,
+                degraded: parsed.degraded,
+                refused_lists: parsed.refused_lists,
+                problems: parsed.problems,
+                file,
+            })
         }
         _ => Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems }),
     }

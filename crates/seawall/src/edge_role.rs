@@ -370,6 +370,7 @@ impl Process {
                         artifacts: boot::artifacts(&loaded.site),
                         site: Box::new(loaded.site.clone()),
                         problems: loaded.problems.clone(),
+                        refused_lists: loaded.refused_lists.clone(),
                     };
                     let Apply { order, acks, base, quick } = order;
                     edge.propose(order, Proposal { content, cause, acks, base, quick });

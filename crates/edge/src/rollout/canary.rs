@@ -222,11 +222,15 @@ impl Driver {
 
     /// The candidate is what serves now.
     fn adopt(&mut self, trial: Trial) {
-        let Trial { number, order, prepared, .. } = trial;
+        let Trial { number, order, prepared, proposal, began, .. } = trial;
         self.process.recorder.runs(number, 0);
         self.process.adopt(prepared.live.clone());
         self.process.try_beside(None);
         self.process.took_over(&prepared.live);
+        self.note_problems(&proposal);
+        if let Some(log) = &*self.log.lock() {
+            log.set_output(crate::start::output(&prepared.live.edge.log));
+        }
         let before = self.current.number;
         self.current =
             super::Current { number, units: prepared.units, source: prepared.source, since: Instant::now() };
@@ -252,11 +256,11 @@ impl Driver {
                 tracing::warn!(%fault, "older snapshots stay on disk");
             }
         }
-        let took_ms = trial.began.elapsed().as_millis();
+        let took_ms = began.elapsed().as_millis();
         let text = format!(
             "snapshot {number} serves every request, {took_ms} ms after its rehearsal began; before it {before}"
         );
-        self.tell(Event::new(Kind::Adopted, &trial.proposal.cause.who, text).snapshot(number));
+        self.tell(Event::new(Kind::Adopted, &proposal.cause.who, text).snapshot(number));
         self.process.registry.shared().canary_percent.set(0);
         self.process.registry.shared().snapshot_candidate.set(0);
         {

@@ -14,8 +14,8 @@ pub(crate) use overlay::Overlay;
 pub(crate) use status::Status;
 
 use crate::process::{Note, Process};
-use crate::stages::told;
-use crate::watchdog::Stuck;
+use crate::stages::{told, what};
+use crate::watchdog::{Log, Stuck};
 use artifacts::Intake;
 use canary::Trial;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -26,6 +26,7 @@ use seawall_snapshot::{Ack, Cause, Needed, Store, UnitPrefix, Units};
 use seawall_telemetry::timeline::{Event, Kind, Timeline};
 use status::{Ended, Outcome, Standing};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -64,6 +65,8 @@ pub enum Content {
         site: Box<model::Site>,
         /// What is wrong with parts of it.
         problems: Vec<model::Problem>,
+        /// Lists with an error, which are not in the site either and keep their last version.
+        refused_lists: Vec<String>,
         /// The data files it names.
         artifacts: Vec<Artifact>,
     },
@@ -153,6 +156,7 @@ pub struct Boot {
 /// The thread.
 pub(crate) struct Driver {
     process: Arc<Process>,
+    log: Log,
     store: Option<Store>,
     timeline: Timeline,
     orders: Receiver<Order>,
@@ -180,13 +184,19 @@ struct Current {
 
 impl Driver {
     /// The thread and the way to it.
-    pub(crate) fn new(process: Arc<Process>, boot: Boot, notes: Receiver<Note>) -> (Driver, Handle) {
+    pub(crate) fn new(
+        process: Arc<Process>,
+        log: Log,
+        boot: Boot,
+        notes: Receiver<Note>,
+    ) -> (Driver, Handle) {
         let (sender, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let status = Arc::new(Mutex::new(Status::default()));
         let data_dir = process.data_dir.clone();
         let driver = Driver {
             overlay: Overlay::load(&data_dir),
             process,
+            log,
             store: boot.store,
             timeline: boot.timeline,
             orders,
@@ -209,30 +219,48 @@ impl Driver {
         (driver, Handle { orders: sender, next: AtomicU64::new(1), status })
     }
 
-    /// Runs until the edge ends.
+    /// Runs until the edge ends. A fault of ours in here costs the change at hand, never the ones after it.
     pub(crate) fn run(mut self) {
         loop {
-            let wait = if self.trial.is_some() { STEP } else { IDLE };
-            match self.orders.recv_timeout(wait) {
-                Ok(Order::Propose(order, proposal)) => self.enqueue(order, proposal),
-                Ok(Order::Unpin(artifact)) => self.unpin(&artifact),
-                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            while let Ok(note) = self.notes.try_recv() {
-                self.heed(note);
-            }
-            self.step_trial();
-            if self.trial.is_none() {
-                if let Some((order, proposal)) = self.waiting.pop_front() {
-                    self.begin(order, *proposal);
-                } else {
-                    self.soak();
-                    self.settle();
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(panic) => {
+                    let why = format!("carrying out a change panicked: {}", what(&*panic));
+                    self.tell(Event::new(Kind::Alert, "panic", why));
+                    if let Some(trial) = self.trial.take() {
+                        self.take_back(&trial);
+                    } else {
+                        self.process.try_beside(None);
+                    }
                 }
             }
-            self.status.lock().queued = !self.waiting.is_empty();
         }
+    }
+
+    /// One look at everything; false at the end.
+    fn turn(&mut self) -> bool {
+        let wait = if self.trial.is_some() { STEP } else { IDLE };
+        match self.orders.recv_timeout(wait) {
+            Ok(Order::Propose(order, proposal)) => self.enqueue(order, proposal),
+            Ok(Order::Unpin(artifact)) => self.unpin(&artifact),
+            Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        while let Ok(note) = self.notes.try_recv() {
+            self.heed(note);
+        }
+        self.step_trial();
+        if self.trial.is_none() {
+            if let Some((order, proposal)) = self.waiting.pop_front() {
+                self.begin(order, *proposal);
+            } else {
+                self.soak();
+                self.settle();
+            }
+        }
+        self.status.lock().queued = !self.waiting.is_empty();
+        true
     }
 
     /// Of several configurations that wait the newest counts. Orders of an operator go first, and a short one does not

@@ -56,9 +56,26 @@ impl Driver {
         match self.prepare(&proposal) {
             Ok(prepared) => self.launch(order, proposal, prepared),
             Err(refusal) if refusal.unchanged => {
+                self.note_problems(&proposal);
                 self.ended(order, Some(self.current.number), Outcome::Unchanged, Vec::new());
             }
-            Err(refusal) => self.refuse(order, None, refusal.reasons, refusal.effects, refusal.needs),
+            Err(refusal) => {
+                if matches!(proposal.content, Content::Site { .. }) {
+                    let shared = self.process.registry.shared();
+                    shared.config_last_load_ok.set(0);
+                    shared.config_loads_failed.inc();
+                }
+                self.refuse(order, None, refusal.reasons, refusal.effects, refusal.needs);
+            }
+        }
+    }
+
+    /// Shows in the metrics what is wrong with a configuration, parts of which serve.
+    pub(super) fn note_problems(&self, proposal: &Proposal) {
+        if let Content::Site { problems, .. } = &proposal.content {
+            let shared = self.process.registry.shared();
+            shared.config_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+            shared.config_last_load_ok.set(i64::from(!problems.iter().any(model::Problem::is_error)));
         }
     }
 
@@ -136,7 +153,9 @@ impl Driver {
     /// What the change says, before and after the operator's switches.
     fn units(&mut self, proposal: &Proposal, overlay: &mut Overlay) -> Result<(Units, Units), Refusal> {
         let source = match &proposal.content {
-            Content::Site { site, problems, artifacts } => self.units_of(site, problems, artifacts),
+            Content::Site { site, problems, refused_lists, artifacts } => {
+                self.units_of(site, problems, refused_lists, artifacts)
+            }
             Content::Snapshot(number) => {
                 let units = self.earlier(*number)?;
                 return Ok((units.clone(), units));
@@ -156,7 +175,13 @@ impl Driver {
         Ok((source, units))
     }
 
-    fn units_of(&mut self, site: &model::Site, problems: &[model::Problem], artifacts: &[Artifact]) -> Units {
+    fn units_of(
+        &mut self,
+        site: &model::Site,
+        problems: &[model::Problem],
+        refused_lists: &[String],
+        artifacts: &[Artifact],
+    ) -> Units {
         let mut units = codec::units_of(site, &codec::DataFiles::default());
         for name in problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_deref()) {
             if units.get(UnitKind::Zone, name).is_none()
@@ -166,6 +191,12 @@ impl Driver {
                 let why = problems.iter().find(|p| p.is_error() && p.zone.as_deref() == Some(name));
                 let text = why.map_or_else(String::new, |p| format!("{p:#}"));
                 self.kept(UnitKind::Zone, name, &text);
+            }
+        }
+        for name in refused_lists {
+            if let Some(kept) = self.current.source.get(UnitKind::List, name).cloned() {
+                units.put(kept);
+                self.kept(UnitKind::List, name, "it has an error");
             }
         }
         for artifact in artifacts {
