@@ -64,7 +64,7 @@ async fn accept(w: Rc<Worker>, listener: TcpListener, tls: bool) {
                     // The panic's own message has been printed; this connection ends and no other.
                     if guarded.await.is_err() {
                         w.metrics.panics.inc();
-                        tracing::error!(%peer, "a connection's task panicked and was contained");
+                        seawall_telemetry::occasionally!(ERROR, %peer, "a connection's task panicked and was contained");
                     }
                 });
             }

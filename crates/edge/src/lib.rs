@@ -41,6 +41,7 @@ mod source;
 mod spans;
 mod stages;
 mod start;
+mod telling;
 mod trace;
 mod tunnel;
 mod unshared;

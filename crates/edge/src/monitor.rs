@@ -5,8 +5,9 @@ use crate::process::Process;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use seawall_balance::Standing;
+use seawall_balance::{Change, Standing};
 use seawall_model::{Monitor, MonitorKind};
+use seawall_telemetry::timeline::{Event, Kind};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
@@ -112,14 +113,14 @@ async fn probe(process: &Process, zone: &Zone, pool: usize, member: usize) {
     process.registry.set_origin_health(origin.slot, standing != Some(Standing::Down));
     if let Some(change) = change {
         let why = verdict.err().unwrap_or_default();
-        tracing::warn!(
-            zone = zone.doc.name,
-            pool = pool.doc.name,
-            origin = origin.doc.name,
-            ?change,
-            why,
-            "a monitor changed its mind"
-        );
+        let (name, is_up) = (format!("{}/{}", pool.doc.name, origin.doc.name), change == Change::Up);
+        let text = if is_up {
+            format!("the monitor finds origin {name} well again")
+        } else {
+            format!("the monitor finds origin {name} unwell: {why}")
+        };
+        let kind = if is_up { Kind::OriginUp } else { Kind::OriginDown };
+        process.timeline.tell(Event::new(kind, "monitor", text).zone(zone.doc.name.as_str()));
     }
 }
 

@@ -206,7 +206,8 @@ impl Process {
     /// Notes that an origin's standing changed.
     pub(crate) fn note(&self, change: Option<Change>) {
         if let Some(change) = change {
-            tracing::warn!(?change, "an origin's standing changed");
+            // Origins that come and go change it with every few requests.
+            seawall_telemetry::occasionally!(WARN, ?change, "an origin's standing changed");
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) fn write(
     let zone = facts.zone.and_then(|z| live.zone(z));
     let field = |name| request.fields.get(name).unwrap_or(b"");
     let since = |ns: u64| ns.saturating_sub(facts.begun_ns) / 1000;
-    let record = telemetry::Record {
+    let mut record = telemetry::Record {
         start_unix_ns: w.unix_ns_of(facts.begun_ns),
         duration_us: since(now_ns),
         first_byte_us: facts.first_byte_ns.map(since),
@@ -87,8 +87,16 @@ pub(crate) fn write(
         w.metrics.compression_in.add(before);
         w.metrics.compression_out.add(body_bytes);
     }
-    w.log.borrow_mut().record(&record);
-    w.tracer.end(&facts.span, &record);
+    w.telling.tell(
+        &w.metrics,
+        now_ns,
+        || w.now_ns(),
+        &mut record,
+        |record| {
+            w.log.borrow_mut().record(record);
+            w.tracer.end(&facts.span, record);
+        },
+    );
 }
 
 fn origin<'a>(live: &'a Live, facts: &Facts, o: &OriginFacts, authority: &'a [u8]) -> telemetry::Origin<'a> {

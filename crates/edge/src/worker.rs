@@ -7,11 +7,14 @@ use crate::live::Live;
 use crate::process::Process;
 use crate::recorder::Slot;
 use crate::spans::Tracer;
+use crate::telling::Telling;
 use crate::unshared::Unshared;
 use crate::upstream::Upstreams;
 use seawall_balance::Standing;
+use seawall_guard::Guard;
 use seawall_http::RequestHead;
 use seawall_net::deadline::Timers;
+use seawall_telemetry::timeline::{Event, Kind};
 use seawall_telemetry::{AccessLog, Metrics, OriginSlot};
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -42,6 +45,8 @@ pub(crate) struct Worker {
     pub log: RefCell<AccessLog>,
     pub metrics: Metrics,
     pub tracer: Tracer,
+    /// What describing requests may cost.
+    pub telling: Telling,
     live: RefCell<Rc<LiveRef>>,
     /// The candidate, while there is one.
     trial: RefCell<Option<Trial>>,
@@ -108,6 +113,9 @@ impl Worker {
             log: RefCell::new(log),
             metrics: process.registry.worker(),
             tracer: Tracer::of(&live.spans),
+            telling: Telling::new(
+                !process.sabotage.as_ref().is_some_and(|s| s.without(Guard::TelemetryBudget)),
+            ),
             // Not a generation that ever was: the first look finds the candidate, if there is one.
             generation: Cell::new(0),
             live: RefCell::new(LiveRef::new(live, Cohort::Current)),
@@ -237,6 +245,14 @@ impl Worker {
         self.upstreams.sweep(self.timers.now_ms());
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
+        if let Some(left_out) = self.telling.summary(self.timers.now_ms()) {
+            let id = self.id;
+            let text = format!(
+                "worker {id} counted {left_out} failing requests without describing them: telling of failures had taken its \
+                 share of the processor"
+            );
+            self.process.timeline.tell(Event::new(Kind::TelemetrySuppressed, "telemetry budget", text));
+        }
         self.process.beat(self.seat);
         // Without requests too: what was in force before cannot be freed while a worker holds it.
         self.live();
