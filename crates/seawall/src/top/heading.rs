@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use super::changes;
 use super::figures::{as_f64, bytes, bytes_of, duration, micros, number, percent, rate};
 use super::screen::{View, is_alarming};
 
@@ -18,9 +19,10 @@ const FIGURE: usize = 9;
 
 /// Draws it.
 pub fn draw(view: &View, terminal: &mut Terminal<'_>, area: Rect) {
-    let [first, _, rest] =
+    let [first, second, rest] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     terminal.render_widget(Paragraph::new(state(view)), first);
+    terminal.render_widget(Paragraph::new(changes::line(&view.changes, view.now_unix_ms)), second);
     // Three columns that just fit in 80 characters.
     let columns =
         Layout::horizontal([Constraint::Length(24), Constraint::Length(24), Constraint::Length(32)])

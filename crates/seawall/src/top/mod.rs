@@ -1,5 +1,6 @@
 //! `seawall top`: a live view of a running edge.
 
+mod changes;
 mod figures;
 mod heading;
 mod rates;
@@ -19,6 +20,8 @@ use crate::admin;
 use crate::cli::TopArgs;
 use crate::config;
 use crate::exit::Exit;
+use crate::told::now_unix_ms;
+use changes::Source;
 use rates::Frame;
 use screen::{Focus, HISTORY_MAX, View};
 
@@ -68,9 +71,9 @@ fn read(bytes: &[u8]) -> Result<Summary, serde_json::Error> {
 }
 
 fn once(data_dir: &Path, first: Summary, interval: Duration) -> io::Result<()> {
-    let mut view = View { summary: first, ..View::default() };
+    let (mut view, mut source) = begin(data_dir, first);
     std::thread::sleep(interval);
-    update(&mut view, look(data_dir));
+    refresh(&mut view, &mut source, data_dir);
     if let Some(fault) = view.fault {
         return Err(io::Error::other(fault));
     }
@@ -110,7 +113,7 @@ fn live_on(
     first: Summary,
     interval: Duration,
 ) -> io::Result<()> {
-    let mut view = View { summary: first, ..View::default() };
+    let (mut view, mut source) = begin(data_dir, first);
     let mut next_look = Instant::now() + interval;
     loop {
         terminal.draw(|terminal| screen::draw(&view, terminal))?;
@@ -122,10 +125,24 @@ fn live_on(
             return Ok(());
         }
         if Instant::now() >= next_look {
-            update(&mut view, look(data_dir));
+            refresh(&mut view, &mut source, data_dir);
             next_look = Instant::now() + interval;
         }
     }
+}
+
+fn begin(data_dir: &Path, first: Summary) -> (View, Source) {
+    let mut view = View { summary: first, now_unix_ms: now_unix_ms(), ..View::default() };
+    let mut source = Source::new(data_dir, &mut view.changes);
+    source.look(data_dir, Some(&view.summary), &mut view.changes);
+    (view, source)
+}
+
+fn refresh(view: &mut View, source: &mut Source, data_dir: &Path) {
+    let summary = look(data_dir);
+    source.look(data_dir, summary.as_ref().ok(), &mut view.changes);
+    view.now_unix_ms = now_unix_ms();
+    update(view, summary);
 }
 
 /// Takes in another look. An edge that does not answer (being restarted, say) leaves the old figures and says so.
@@ -208,6 +225,21 @@ mod tests {
         {
             assert!(text.contains(part), "{part} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_changed_stands_above_the_tables_also_while_no_edge_answers() {
+        let mut view = View { summary: summary(1_000, 0), now_unix_ms: 200_000, ..View::default() };
+        let event = seawall_telemetry::timeline::Event::new(
+            seawall_telemetry::timeline::Kind::GateFailed,
+            "gate",
+            "snapshot 8 made 12 % errors",
+        );
+        view.changes.events.push_back(event.at(20_000));
+        update(&mut view, Err("no edge answers".to_owned()));
+        let text = as_text(&view).unwrap();
+        assert!(text.contains("3 min ago  gate_failed         snapshot 8 made 12 % errors"), "{text}");
+        assert!(text.find("what changed") < text.find("zones"), "{text}");
     }
 
     #[test]

@@ -9,12 +9,17 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Sparkline, Table, TableState};
 use seawall_telemetry::Summary;
 
+use super::changes::{self, Changes};
 use super::figures::{bytes, micros, percent, rate};
 use super::heading;
 use super::rates::{Frame, Health, OriginRow, Sort, ZoneRow};
 
 /// Looks remembered for the sparkline: more than any terminal is wide.
 pub const HISTORY_MAX: usize = 512;
+
+/// Events of the timeline that are shown on the smallest screen, and on the largest.
+const EVENT_LINES_LEAST: u16 = 3;
+const EVENT_LINES_MAX: u16 = 8;
 
 /// Which table the arrow keys move in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,22 +46,30 @@ pub struct View {
     pub focus: Focus,
     /// First line shown of the zones, and of the origins.
     pub scroll: [usize; 2],
+    /// What changed.
+    pub changes: Changes,
+    /// When this is looked at, Unix milliseconds.
+    pub now_unix_ms: u64,
     /// Why the figures are old, if they are.
     pub fault: Option<String>,
 }
 
 /// Draws everything.
 pub fn draw(view: &View, terminal: &mut Terminal<'_>) {
-    let [head, chart, zones, origins, foot] = Layout::vertical([
+    let area = terminal.area();
+    let events = (area.height / 6).clamp(EVENT_LINES_LEAST, EVENT_LINES_MAX) + 1;
+    let [head, chart, timeline, zones, origins, foot] = Layout::vertical([
         Constraint::Length(heading::HEIGHT),
         Constraint::Length(4),
+        Constraint::Length(events),
         Constraint::Fill(1),
         Constraint::Fill(1),
         Constraint::Length(1),
     ])
-    .areas(terminal.area());
+    .areas(area);
     heading::draw(view, terminal, head);
     draw_chart(view, terminal, chart);
+    changes::draw(&view.changes, view.now_unix_ms, terminal, timeline);
     draw_zones(view, terminal, zones);
     draw_origins(view, terminal, origins);
     let keys = format!(" q quit   s sort: {}   tab table   up/down scroll", view.sort.word());
