@@ -60,6 +60,11 @@ impl Histogram {
         })
     }
 
+    /// Every bucket's count through a function.
+    pub(crate) fn map(&self, change: impl Fn(u64) -> u64) -> Histogram {
+        Histogram(self.0.map(change))
+    }
+
     /// Adds another.
     pub fn merge(&mut self, other: &Histogram) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);

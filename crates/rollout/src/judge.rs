@@ -1,15 +1,13 @@
 //! Comparing two cohorts by the table of gates.
 
 use crate::gates::{Gate, Metric};
-use crate::stats::{apart, deviations, upper_tail};
-use crate::{Histogram, Sample, Value};
+use crate::stats::{apart, fisher, upper_tail};
+use crate::{Counted, Histogram, Sample, Value};
 
 /// Chance below which a rise of errors or faults is none. Gates look some hundred times in a rollout at several metrics, and
 /// equal cohorts may fail fewer than one rollout in a thousand.
 const CHANCE: f64 = 1e-6;
-/// Standard deviations beyond which a difference of shares is no chance; for the same reason.
-const DEVIATIONS: f64 = 5.5;
-/// The same for distributions over the eleven bands of scores: P(χ² > 70) with ten degrees of freedom is below 1e-10, and
+/// The same for distributions, over the eleven bands of scores: P(χ² > 70) with ten degrees of freedom is below 1e-10, and
 /// bands are sparse.
 const CHI_SQUARE: f64 = 70.0;
 /// Chance below which a stage waits for more evidence before it goes on.
@@ -18,6 +16,10 @@ const SUSPICION: f64 = 0.01;
 const STRICT_SHARE: u64 = 50;
 /// Requests without a failure beside the candidate that make up "nothing failed before".
 const STRICT_BESIDE: u64 = 20;
+/// Failures under the candidate that are judged by what was long before, not only by what is beside.
+const SEVERAL: u64 = 3;
+/// Chance below which several failures under the candidate and none beside are sure enough, once they are confirmed.
+const LONE_CHANCE: f64 = 1e-4;
 /// Failures before, for what happens now and then to anybody: one alone is never enough.
 const NONE_IS_NOT_NORMAL: u64 = 1;
 /// By how much a rate must rise besides being no chance.
@@ -34,7 +36,13 @@ const MEMORY_SLACK_BYTES: u64 = 256 << 20;
 pub(crate) struct Pair<'a> {
     pub stable: &'a Sample,
     pub candidate: &'a Sample,
-    pub synthetic: bool,
+    pub counted: Counted,
+}
+
+impl Pair<'_> {
+    pub(crate) fn synthetic(&self) -> bool {
+        self.counted == Counted::Synthetic
+    }
 }
 
 /// What is known besides.
@@ -56,6 +64,13 @@ pub(crate) enum Finding {
     Fine,
     /// It may be chance; more requests will tell.
     Suspicious,
+    /// So few failures that the first of a general trouble may have fallen to the candidate by chance: it is worse if it
+    /// still looks so a moment later, or when it is not `sure`, after a longer while.
+    Lone {
+        stable: Value,
+        candidate: Value,
+        sure: bool,
+    },
     Worse {
         stable: Value,
         candidate: Value,
@@ -91,15 +106,16 @@ pub(crate) fn judge(gate: &Gate, pair: Pair<'_>, beside: &Beside) -> Finding {
             // What is expected may come or not: only what goes beyond counts.
             let least = gate.threshold + beside.expected_change;
             let (rises, falls) = (b.share() - a.share() >= least, a.share() - b.share() >= least);
-            shifted(gate, pair, [a, b], rises || falls)
+            shifted(gate, [a, b], rises || falls)
         }
         Metric::OriginErrors => {
-            let [a, b] = [s, c].map(|x| of(x.origin_errors, x.requests));
-            shifted(gate, pair, [a, b], b.share() - a.share() >= gate.threshold)
+            let shares = [of(s.origin_errors, s.requests), of(c.origin_errors, c.requests)];
+            // Alone it says nothing: an origin may be ill by itself.
+            failures(gate, pair, shares, 1, NONE_IS_NOT_NORMAL)
         }
         Metric::CacheHits => {
             let [a, b] = [s, c].map(|x| of(x.cache_hits, x.cacheable));
-            shifted(gate, pair, [a, b], a.share() - b.share() >= gate.threshold)
+            shifted(gate, [a, b], a.share() - b.share() >= gate.threshold)
         }
         Metric::Latency => latency(gate, pair),
         Metric::SlowRequests => slow(gate, pair),
@@ -119,15 +135,17 @@ impl Share {
         self.count as f64 / self.of.max(1) as f64
     }
 
-    /// Of independent parts.
-    fn worth(self, worth: f64) -> (f64, f64) {
-        (self.count as f64 * worth, self.of as f64 * worth)
+    fn value(self) -> Value {
+        Value::Share { count: self.count, of: self.of }
+    }
+
+    fn pair(self) -> (u64, u64) {
+        (self.count, self.of)
     }
 }
 
 fn worse([a, b]: [Share; 2], detail: Option<String>) -> Finding {
-    let value = |share: Share| Value::Share { count: share.count, of: share.of };
-    Finding::Worse { stable: value(a), candidate: value(b), detail }
+    Finding::Worse { stable: a.value(), candidate: b.value(), detail }
 }
 
 /// Errors and faults: none is normal, so one among few is enough where nothing failed before; else an exact test.
@@ -142,12 +160,7 @@ fn failures(
     if candidate.count == 0 || candidate.of < gate.least {
         return Finding::Fine;
     }
-    let clean = stable.count == 0 && failed_before == 0;
     let beside = stable.of + requests_before;
-    let strict = candidate.count * STRICT_SHARE >= candidate.of;
-    if clean && strict && beside >= STRICT_BESIDE.min(candidate.of) {
-        return worse(shares, None);
-    }
     // Nothing to compare with at all: most requests failing is bad whatever was before.
     if beside == 0 && candidate.of >= STRICT_BESIDE && candidate.count * 2 > candidate.of {
         return worse(shares, None);
@@ -159,21 +172,35 @@ fn failures(
         upper_tail(parts(candidate.count, worth_c), parts(stable.count, worth_s), of_c / (of_s + of_c));
     let rises =
         candidate.share() >= stable.share() * RATIO && candidate.share() - stable.share() >= gate.threshold;
-    match chance {
-        chance if chance < CHANCE && rises => worse(shares, None),
-        chance if chance < SUSPICION && rises => Finding::Suspicious,
-        _ => Finding::Fine,
+    if chance < CHANCE && rises {
+        return worse(shares, None);
     }
+    let clean = stable.count == 0 && failed_before == 0;
+    let strict = candidate.count * STRICT_SHARE >= candidate.of && beside >= STRICT_BESIDE.min(candidate.of);
+    // Nothing failed for long before, nothing fails beside, and several do here.
+    let unheard_of = rises
+        && candidate.count >= SEVERAL
+        && upper_tail(candidate.count, 0, of_c / (of_c + of_s + requests_before as f64)) < CHANCE;
+    if clean && (strict || unheard_of) {
+        // Synthetic requests run through both in pairs: there is no luck in who met it.
+        return match pair.synthetic() {
+            true => worse(shares, None),
+            false => {
+                let sure = candidate.count < SEVERAL || chance < LONE_CHANCE;
+                Finding::Lone { stable: stable.value(), candidate: candidate.value(), sure }
+            }
+        };
+    }
+    if chance < SUSPICION && rises { Finding::Suspicious } else { Finding::Fine }
 }
 
 /// A share that moved, if it is far enough (`far`) and no chance.
-fn shifted(gate: &Gate, pair: Pair<'_>, shares: [Share; 2], far: bool) -> Finding {
+fn shifted(gate: &Gate, shares: [Share; 2], far: bool) -> Finding {
     let [stable, candidate] = shares;
-    let least = gate.least as f64;
-    let a = stable.worth(pair.stable.spread.worth());
-    let b = candidate.worth(pair.candidate.spread.worth());
-    let no_chance = deviations(a, b).abs() >= DEVIATIONS;
-    if far && a.1 >= least && b.1 >= least && no_chance { worse(shares, None) } else { Finding::Fine }
+    let enough = stable.of >= gate.least && candidate.of >= gate.least;
+    let (a, b) = (stable.pair(), candidate.pair());
+    let no_chance = || fisher(a, b).min(fisher(b, a)) < CHANCE;
+    if far && enough && no_chance() { worse(shares, None) } else { Finding::Fine }
 }
 
 fn scores(gate: &Gate, pair: Pair<'_>) -> Finding {
@@ -184,10 +211,8 @@ fn scores(gate: &Gate, pair: Pair<'_>) -> Finding {
     };
     let (before, after) = (bands(pair.stable), bands(pair.candidate));
     let of = [pair.stable, pair.candidate].map(Sample::scorable);
-    let worth = [pair.stable, pair.candidate].map(|sample| sample.spread.worth());
-    let few = of.iter().zip(worth).any(|(of, worth)| *of as f64 * worth < gate.least as f64);
-    let (variation, chi_square) = apart(&before, &after, (worth[0], worth[1]));
-    if few || variation < gate.threshold || chi_square < CHI_SQUARE {
+    let (variation, chi_square) = apart(&before, &after);
+    if of.iter().any(|of| *of < gate.least) || variation < gate.threshold || chi_square < CHI_SQUARE {
         return Finding::Fine;
     }
     let [of_a, of_b] = of;
@@ -216,7 +241,7 @@ fn latency(gate: &Gate, pair: Pair<'_>) -> Finding {
         return Finding::Fine;
     };
     let shares = [s, c].map(|h| Share { count: h.from(slow), of: h.count() });
-    match shifted(gate, pair, shares, after >= slow) {
+    match shifted(gate, shares, after >= slow) {
         // The middle of the bucket, as a power of two knows it.
         Finding::Worse { .. } => Finding::Worse {
             stable: Value::TimeUs(Histogram::begins_us(before) * 3 / 2),
@@ -231,7 +256,7 @@ fn slow(gate: &Gate, pair: Pair<'_>) -> Finding {
     let [s, c] = [&pair.stable.latency, &pair.candidate.latency];
     let Some(slow) = slow_from(s, 0.99) else { return Finding::Fine };
     let shares = [s, c].map(|h| Share { count: h.from(slow), of: h.count() });
-    match shifted(gate, pair, shares, shares[1].share() >= gate.threshold) {
+    match shifted(gate, shares, shares[1].share() >= gate.threshold) {
         Finding::Worse { stable, candidate, .. } => {
             let detail = Some(format!("{} ms or more", Histogram::begins_us(slow) / 1_000));
             Finding::Worse { stable, candidate, detail }

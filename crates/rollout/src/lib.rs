@@ -20,13 +20,15 @@ mod sample;
 mod spread;
 mod stats;
 mod verdict;
+mod votes;
 
 pub use alternation::{ALTERNATIONS_TO_PIN, Alternation, Finding, MEMORY_MS, PERIODS_TO_UNPIN};
 pub use gates::{GATES, Gate, Metric};
 pub use histogram::Histogram;
 pub use plan::Plan;
-pub use progress::{Progress, SILENCE_MS, STAGE_HOLDS_MAX, STAGE_MAX_MS, Step};
+pub use progress::{CONFIRM_MS, Progress, SILENCE_MS, STAGE_HOLDS_MAX, STAGE_MAX_MS, Step};
 pub use rehearsal::{CHANGED_MIN, CHANGED_SHARE, Objection, Rehearsal};
 pub use sample::Sample;
 pub use spread::Spread;
-pub use verdict::{Value, Verdict};
+pub use verdict::{Counted, Value, Verdict};
+pub use votes::{Vote, Votes};

@@ -2,7 +2,7 @@
 
 use crate::gates::{GATES, Metric};
 use crate::judge::{Beside, Finding, Pair, judge};
-use crate::{Plan, Sample, Value, Verdict};
+use crate::{Counted, Plan, Sample, Value, Verdict};
 
 /// How long a measurement may be missing before its gate fails, in milliseconds (DESIGN R7): a few looks, so that one
 /// that comes late is forgiven.
@@ -11,6 +11,11 @@ pub const SILENCE_MS: u64 = 2_000;
 pub const STAGE_HOLDS_MAX: u64 = 10;
 /// How long any stage may wait for requests, in milliseconds: synthetic ones come at once, so something is broken.
 pub const STAGE_MAX_MS: u64 = 60_000;
+/// How long a few failures under the candidate alone must stay alone before they count, in milliseconds: what troubles
+/// both cohorts shows beside it by then.
+pub const CONFIRM_MS: u64 = 2_000;
+/// The same where several failed and most requests are the candidate's, so that it may well be chance.
+const CONFIRM_MAX_MS: u64 = 10_000;
 /// Requests from which on a cohort must have latencies for at least half of them.
 const LATENCY_DUE: u64 = 20;
 
@@ -42,7 +47,10 @@ pub struct Progress {
     shown: Sample,
     /// Since when each measurement is missing.
     missing: Vec<(Metric, bool, u64)>,
+    /// Since when each metric shows failures under the candidate alone.
+    lone: Vec<(Metric, u64)>,
     seen: u64,
+    seen_synthetic: u64,
 }
 
 impl Progress {
@@ -56,7 +64,9 @@ impl Progress {
             before: Sample::default(),
             shown: Sample::default(),
             missing: Vec::new(),
+            lone: Vec::new(),
             seen: 0,
+            seen_synthetic: 0,
         }
     }
 
@@ -86,13 +96,21 @@ impl Progress {
         self.seen
     }
 
-    /// How many synthetic requests to run now through both, so that the stage has its requests when its time is over.
+    /// Synthetic requests of the candidate seen in this stage: how many recorded heads were used, to go on with the next.
+    #[must_use]
+    pub fn seen_synthetic(&self) -> u64 {
+        self.seen_synthetic
+    }
+
+    /// How many synthetic requests to run now through both. They fill a stage up to its requests evenly over its time, however
+    /// many real ones there are: run through both in pairs they tell the two apart far better than visitors do, and they
+    /// cost microseconds.
     #[must_use]
     pub fn wants_synthetic(&self, now_ms: u64) -> u32 {
         let requests = u64::from(self.plan.requests);
         let (passed, hold) = (now_ms.saturating_sub(self.began_ms), self.plan.hold_ms.max(1));
         let due = if passed >= hold { requests } else { requests.saturating_mul(passed) / hold };
-        u32::try_from(due.saturating_sub(self.seen)).unwrap_or(u32::MAX)
+        u32::try_from(due.saturating_sub(self.seen_synthetic)).unwrap_or(u32::MAX)
     }
 
     /// Looks at what both cohorts went through since the stage began. `None` is a measurement that is missing. Synthetic
@@ -107,18 +125,22 @@ impl Progress {
     ) -> Step {
         let none = Sample::default();
         let requests = |sample: Option<&Sample>| sample.map_or(0, |s| s.requests);
-        self.seen = requests(candidate) + requests(synthetic_candidate);
+        self.seen_synthetic = requests(synthetic_candidate);
+        self.seen = requests(candidate) + self.seen_synthetic;
         if let Some(verdict) = self.silence(now_ms, stable, candidate) {
             return Step::Fail(verdict);
         }
-        let real =
-            Pair { stable: stable.unwrap_or(&none), candidate: candidate.unwrap_or(&none), synthetic: false };
+        let real = Pair {
+            stable: stable.unwrap_or(&none),
+            candidate: candidate.unwrap_or(&none),
+            counted: Counted::Requests,
+        };
         let synthetic = Pair {
             stable: synthetic_stable.unwrap_or(&none),
             candidate: synthetic_candidate.unwrap_or(&none),
-            synthetic: true,
+            counted: Counted::Synthetic,
         };
-        let suspicious = match self.compare(now_ms, [real, synthetic]) {
+        let suspicious = match self.compare(now_ms, real, synthetic) {
             Ok(suspicious) => suspicious,
             Err(verdict) => return Step::Fail(*verdict),
         };
@@ -158,12 +180,11 @@ impl Progress {
             false => Value::Share { count: 0, of: sample.map_or(0, |s| s.requests) },
         };
         let values = (seen(!of_candidate, stable), seen(of_candidate, candidate));
-        Some(self.verdict(now_ms, metric, candidate, false, values, None))
+        Some(self.verdict(now_ms, metric, candidate, Counted::Requests, values, None))
     }
 
     /// Tries every gate. Whether one has a suspicion, or the verdict of the one that fails.
-    fn compare(&self, now_ms: u64, pairs: [Pair<'_>; 2]) -> Result<bool, Box<Verdict>> {
-        let mut suspicious = false;
+    fn compare(&mut self, now_ms: u64, real: Pair<'_>, synthetic: Pair<'_>) -> Result<bool, Box<Verdict>> {
         if !self.plan.gates {
             return Ok(false);
         }
@@ -173,21 +194,44 @@ impl Progress {
             module_faults: self.before.module_faults,
             expected_change: self.plan.expected_change,
         };
-        let candidate = pairs.iter().find(|p| !p.synthetic).map(|p| p.candidate);
+        let [(stable, _), (candidate, apart)] = [real.stable, real.candidate].map(Sample::distinct);
+        let counted = if apart { Counted::Distinct } else { Counted::Requests };
+        let distinct = Pair { stable: &stable, candidate: &candidate, counted };
+        let mut suspicious = false;
+        let mut lone = Vec::new();
         for gate in GATES {
-            for pair in pairs.iter().filter(|pair| gate.synthetic || !pair.synthetic) {
-                match judge(gate, *pair, &beside) {
-                    Finding::Fine => {}
-                    Finding::Suspicious => suspicious = true,
-                    Finding::Worse { stable, candidate: now, detail } => {
-                        let values = (stable, now);
-                        let verdict =
-                            self.verdict(now_ms, gate.metric, candidate, pair.synthetic, values, detail);
-                        return Err(Box::new(verdict));
+            let of_visitors = if gate.distinct { distinct } else { real };
+            for pair in [of_visitors].into_iter().chain(gate.synthetic.then_some(synthetic)) {
+                let (values, detail) = match judge(gate, pair, &beside) {
+                    Finding::Fine => continue,
+                    Finding::Suspicious => {
+                        suspicious = true;
+                        continue;
                     }
-                }
+                    Finding::Worse { stable, candidate, detail } => ((stable, candidate), detail),
+                    Finding::Lone { stable, candidate, sure } => {
+                        let known = self.lone.iter().find(|(metric, _)| *metric == gate.metric);
+                        let since_ms = known.map_or(now_ms, |(_, since_ms)| *since_ms);
+                        lone.push((gate.metric, since_ms));
+                        let confirm_ms = if sure { CONFIRM_MS } else { CONFIRM_MAX_MS };
+                        if now_ms.saturating_sub(since_ms) < confirm_ms {
+                            continue;
+                        }
+                        ((stable, candidate), None)
+                    }
+                };
+                let seen_by = Some(real.candidate);
+                return Err(Box::new(self.verdict(
+                    now_ms,
+                    gate.metric,
+                    seen_by,
+                    pair.counted,
+                    values,
+                    detail,
+                )));
             }
         }
+        self.lone = lone;
         Ok(suspicious)
     }
 
@@ -202,17 +246,25 @@ impl Progress {
             }
             let detail = Some(format!("{} of {} in {} s", self.seen, self.plan.requests, passed_ms / 1_000));
             let values = (Value::Share { count: 0, of: 0 }, Value::Missing);
-            return Step::Fail(self.verdict(now_ms, Metric::Requests, None, false, values, detail));
+            return Step::Fail(self.verdict(
+                now_ms,
+                Metric::Requests,
+                None,
+                Counted::Requests,
+                values,
+                detail,
+            ));
         }
         // One more hold for what may be chance; then it stands as chance.
         let due_ms = if suspicious { hold_ms.saturating_mul(2) } else { hold_ms };
-        if passed_ms < due_ms || !self.missing.is_empty() {
+        if passed_ms < due_ms || !self.missing.is_empty() || !self.lone.is_empty() {
             return Step::Wait;
         }
         self.before.merge(&std::mem::take(&mut self.shown));
         self.stage += 1;
         self.began_ms = now_ms;
-        self.seen = 0;
+        (self.seen, self.seen_synthetic) = (0, 0);
+        self.lone.clear();
         match self.plan.stages.get(self.stage) {
             Some(percent) => Step::Advance { percent: *percent },
             None => Step::Done,
@@ -224,7 +276,7 @@ impl Progress {
         now_ms: u64,
         metric: Metric,
         candidate: Option<&Sample>,
-        synthetic: bool,
+        counted: Counted,
         (stable, now): (Value, Value),
         detail: Option<String>,
     ) -> Verdict {
@@ -234,7 +286,7 @@ impl Progress {
             stage_percent: self.percent(),
             after_ms: now_ms.saturating_sub(self.began_ms),
             requests: candidate.map_or(0, |c| c.requests),
-            synthetic,
+            counted,
             stable,
             candidate: now,
         }

@@ -1,6 +1,6 @@
 //! What one cohort went through.
 
-use crate::{Histogram, Spread};
+use crate::{Histogram, Spread, Votes};
 use serde::{Deserialize, Serialize};
 
 /// Counters of one cohort since its stage began. Requests that are finished count, with all that they caused.
@@ -36,8 +36,11 @@ pub struct Sample {
     /// Memory the process holds without its cache, in bytes: now in the candidate's sample, when the rollout began in the
     /// current one's. `None`: it could not be measured, which is a failure when it lasts (DESIGN R7).
     pub memory_bytes: Option<u64>,
-    /// Requests by the hash that chose their cohort. Leave it alone for synthetic requests.
+    /// Requests by the hash that chose their cohort. Synthetic requests have none.
     pub spread: Spread,
+    /// What each visitor and page came to last: compared instead of the counters where the page or the visitor decides.
+    /// Synthetic requests have none.
+    pub votes: Votes,
 }
 
 impl Sample {
@@ -46,6 +49,7 @@ impl Sample {
         self.each(other, |sum, more| *sum += more);
         self.latency.merge(&other.latency);
         self.spread.merge(&other.spread);
+        self.votes.merge(&other.votes);
         self.memory_bytes = other.memory_bytes.or(self.memory_bytes);
     }
 
@@ -56,6 +60,7 @@ impl Sample {
         later.each(earlier, |now, before| *now = now.saturating_sub(before));
         later.latency = self.latency.since(&earlier.latency);
         later.spread = self.spread.since(&earlier.spread);
+        later.votes = self.votes.since(&earlier.votes);
         later
     }
 
@@ -63,6 +68,22 @@ impl Sample {
     #[must_use]
     pub fn scorable(&self) -> u64 {
         self.scores.iter().sum::<u64>() + self.unscored
+    }
+
+    /// What can be compared where the page or the visitor decides, and whether it is of distinct visitors and pages: the
+    /// votes; else the counters, for as much as they are worth.
+    pub(crate) fn distinct(&self) -> (Sample, bool) {
+        if let Some(votes) = self.votes.sample() {
+            return (votes, true);
+        }
+        let worth = self.spread.worth();
+        let mut sample = self.clone();
+        if worth < 1.0 {
+            let less = |count: u64| (count as f64 * worth).round() as u64;
+            sample.each(self, |mine, whole| *mine = less(whole));
+            sample.latency = self.latency.map(less);
+        }
+        (sample, worth < 1.0)
     }
 
     fn each(&mut self, other: &Sample, mut with: impl FnMut(&mut u64, u64)) {
@@ -92,10 +113,14 @@ mod tests {
         part.unscored = 1;
         (part.blocked, part.challenged, part.cacheable, part.cache_hits) = (1, 1, 2, 1);
         part.latency.record(900);
-        part.spread.record(77);
+        part.votes.cast(77, 1);
+        let before = part.clone();
         let mut sum = part.clone();
         sum.merge(&part);
         assert_eq!((sum.requests, sum.scorable(), sum.latency.count()), (6, 6, 2));
-        assert_eq!(sum.since(&part), part);
+        sum.votes.cast(78, 1);
+        part.votes = Votes::default();
+        part.votes.cast(78, 1);
+        assert_eq!(sum.since(&before), part);
     }
 }

@@ -27,35 +27,44 @@ pub(crate) fn upper_tail(count: u64, beside: u64, share: f64) -> f64 {
     sum.min(1.0)
 }
 
-/// How many standard deviations two shares lie apart, positive if the second is larger. Numbers of observations may be
-/// fractional; one success and one failure are added to each, so that nothing is certain from few.
-pub(crate) fn deviations(before: (f64, f64), after: (f64, f64)) -> f64 {
-    let smooth = |(count, of): (f64, f64)| (count + 1.0, of + 2.0);
-    let ((count_a, of_a), (count_b, of_b)) = (smooth(before), smooth(after));
-    let pooled = (count_a + count_b) / (of_a + of_b);
-    let variance = pooled * (1.0 - pooled) * (1.0 / of_a + 1.0 / of_b);
-    if variance <= 0.0 { 0.0 } else { (count_b / of_b - count_a / of_a) / variance.sqrt() }
+/// How surprising it is that the second of two groups has `after.0` or more of the hits, if hits fall to all members alike
+/// (so many of so many each): Fisher's exact test, one-sided.
+pub(crate) fn fisher(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let (hits, all) = (before.0 + after.0, before.1 + after.1);
+    if after.0 as f64 * all as f64 <= hits as f64 * after.1 as f64 {
+        return 1.0; // nothing surprising; the exact figure is of no use
+    }
+    let of = ln_choose(all, hits);
+    let mut sum = 0.0;
+    for count in after.0..=after.1.min(hits) {
+        let Some(rest) = (hits - count <= before.1).then_some(hits - count) else { continue };
+        let term = (ln_choose(after.1, count) + ln_choose(before.1, rest) - of).exp();
+        sum += term;
+        if term < sum * 1e-9 {
+            break;
+        }
+    }
+    sum.min(1.0)
 }
 
 /// How far apart two distributions are: the share of observations that would have to move (total variation, 0 to 1), and
-/// the two-sample chi-square statistic for observations worth `worth` each.
-pub(crate) fn apart(before: &[u64], after: &[u64], worth: (f64, f64)) -> (f64, f64) {
+/// the two-sample chi-square statistic.
+pub(crate) fn apart(before: &[u64], after: &[u64]) -> (f64, f64) {
     let sum = |counts: &[u64]| counts.iter().map(|c| *c as f64).sum::<f64>();
     let (all_a, all_b) = (sum(before), sum(after));
     if all_a < 1.0 || all_b < 1.0 {
         return (0.0, 0.0);
     }
     let (mut variation, mut chi_square) = (0.0, 0.0);
-    let (n_a, n_b) = (all_a * worth.0, all_b * worth.1);
     for (a, b) in before.iter().zip(after) {
         let (p, q) = (*a as f64 / all_a, *b as f64 / all_b);
         variation += (p - q).abs() / 2.0;
-        let pooled = (p * n_a + q * n_b) / (n_a + n_b);
+        let pooled = (p * all_a + q * all_b) / (all_a + all_b);
         if pooled > 0.0 {
             // Bands that hold next to nothing would weigh too much: no band counts as less than one observation.
             let expected = |n: f64| (pooled * n).max(1.0);
-            chi_square +=
-                ((p - pooled) * n_a).powi(2) / expected(n_a) + ((q - pooled) * n_b).powi(2) / expected(n_b);
+            chi_square += ((p - pooled) * all_a).powi(2) / expected(all_a)
+                + ((q - pooled) * all_b).powi(2) / expected(all_b);
         }
     }
     (variation, chi_square)
@@ -93,15 +102,6 @@ pub(crate) mod tests {
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             z ^ (z >> 31)
         }
-
-        /// From 0 up to 1.
-        pub(crate) fn unit(&mut self) -> f64 {
-            (self.next() >> 11) as f64 / (1u64 << 53) as f64
-        }
-
-        pub(crate) fn chance(&mut self, probability: f64) -> bool {
-            self.unit() < probability
-        }
     }
 
     fn close(a: f64, b: f64) -> bool {
@@ -128,18 +128,22 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn deviations_have_the_sign_of_the_change_and_are_small_for_few() {
-        assert!(deviations((1.0, 100.0), (50.0, 100.0)) > 7.0);
-        assert!(deviations((50.0, 100.0), (1.0, 100.0)) < -7.0);
-        assert!(deviations((0.0, 2.0), (2.0, 2.0)).abs() < 2.0);
-        assert_eq!(deviations((0.0, 0.0), (0.0, 0.0)), 0.0);
+    fn fisher_is_fisher() {
+        // By hand: all 3 hits of 6 in one half is 1 of 20; the lady tasting tea is 17 of 70 for 3 of 4 or more.
+        assert!(close(fisher((0, 3), (3, 3)), 0.05));
+        assert!(close(fisher((1, 4), (3, 4)), 17.0 / 70.0));
+        assert_eq!(fisher((3, 4), (1, 4)), 1.0);
+        assert_eq!(fisher((0, 0), (0, 0)), 1.0);
+        assert_eq!(fisher((5, 5), (5, 5)), 1.0);
+        assert!(fisher((500_000, 1_000_000), (60_000, 100_000)) < 1e-9);
+        assert!(fisher((20, 40), (40, 40)) < 1e-6);
     }
 
     #[test]
     fn equal_distributions_are_nowhere_apart() {
-        assert_eq!(apart(&[1, 2, 3], &[10, 20, 30], (1.0, 1.0)).0, 0.0);
-        let (variation, chi_square) = apart(&[100, 0], &[0, 100], (1.0, 1.0));
+        assert_eq!(apart(&[1, 2, 3], &[10, 20, 30]).0, 0.0);
+        let (variation, chi_square) = apart(&[100, 0], &[0, 100]);
         assert_eq!((variation, chi_square), (1.0, 200.0));
-        assert_eq!(apart(&[0], &[1], (1.0, 1.0)), (0.0, 0.0));
+        assert_eq!(apart(&[0], &[1]), (0.0, 0.0));
     }
 }

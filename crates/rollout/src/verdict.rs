@@ -23,6 +23,18 @@ pub enum Value {
     Missing,
 }
 
+/// Of what a gate compared shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Requests of visitors.
+    Requests,
+    /// Requests of visitors, one of each visitor and page.
+    Distinct,
+    /// Synthetic requests.
+    Synthetic,
+}
+
 /// Why a candidate does not go on: what got worse, from what to what, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -36,8 +48,8 @@ pub struct Verdict {
     pub after_ms: u64,
     /// Requests of the candidate in this stage, without synthetic ones.
     pub requests: u64,
-    /// Whether it was seen on synthetic requests.
-    pub synthetic: bool,
+    /// What requests it was seen on.
+    pub counted: Counted,
     /// What it was beside the candidate.
     pub stable: Value,
     /// What it was under the candidate.
@@ -76,7 +88,11 @@ impl fmt::Display for Verdict {
         if let Some(detail) = &self.detail {
             write!(f, " ({detail})")?;
         }
-        let kind = if self.synthetic { "synthetic requests" } else { "requests" };
+        let kind = match self.counted {
+            Counted::Requests => "requests",
+            Counted::Distinct => "distinct requests",
+            Counted::Synthetic => "synthetic requests",
+        };
         match (self.stable, self.candidate) {
             (_, Value::Missing) => write!(f, " of the candidate could not be measured"),
             (Value::Missing, _) => write!(f, " beside the candidate could not be measured"),
