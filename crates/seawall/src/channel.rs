@@ -25,6 +25,10 @@ pub enum Word {
     Draining,
     /// A file it watches has changed.
     Changed,
+    /// It runs these snapshots, 0 for none: the one that serves and the one on trial beside it.
+    Runs { current: u64, candidate: u64 },
+    /// So many of its workers are stuck now; stand-ins serve for them. It is worth replacing, in good order.
+    Stuck { workers: u64 },
 }
 
 /// From the supervisor.
@@ -32,8 +36,8 @@ pub enum Word {
 pub enum Order {
     /// Load the configuration beside and swap.
     Reload,
-    /// Finish and go.
-    Drain,
+    /// Finish and go, within this time if it is shorter than what the configuration gives.
+    Drain { limit_ms: Option<u64> },
     /// Close the access log and open it again.
     Reopen,
     /// A new configuration could not be used, for a reason outside the edge: count it.
@@ -47,6 +51,8 @@ impl std::fmt::Display for Word {
             Self::Alive { age_ms } => write!(f, "ALIVE {age_ms}"),
             Self::Draining => f.write_str("DRAINING"),
             Self::Changed => f.write_str("CHANGED"),
+            Self::Runs { current, candidate } => write!(f, "RUNS {current} {candidate}"),
+            Self::Stuck { workers } => write!(f, "STUCK {workers}"),
         }
     }
 }
@@ -62,6 +68,11 @@ impl Word {
             "ALIVE" => Self::Alive { age_ms: words.next()?.parse().ok()? },
             "DRAINING" => Self::Draining,
             "CHANGED" => Self::Changed,
+            "RUNS" => Self::Runs {
+                current: words.next()?.parse().ok()?,
+                candidate: words.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+            },
+            "STUCK" => Self::Stuck { workers: words.next()?.parse().ok()? },
             _ => return None,
         })
     }
@@ -69,20 +80,22 @@ impl Word {
 
 impl std::fmt::Display for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Reload => "RELOAD",
-            Self::Drain => "DRAIN",
-            Self::Reopen => "REOPEN",
-            Self::Refused => "REFUSED",
-        })
+        match self {
+            Self::Reload => f.write_str("RELOAD"),
+            Self::Drain { limit_ms: None } => f.write_str("DRAIN"),
+            Self::Drain { limit_ms: Some(limit_ms) } => write!(f, "DRAIN {limit_ms}"),
+            Self::Reopen => f.write_str("REOPEN"),
+            Self::Refused => f.write_str("REFUSED"),
+        }
     }
 }
 
 impl Order {
     fn parse(line: &str) -> Option<Self> {
-        match line.split(' ').next()? {
+        let mut words = line.split(' ');
+        match words.next()? {
             "RELOAD" => Some(Self::Reload),
-            "DRAIN" => Some(Self::Drain),
+            "DRAIN" => Some(Self::Drain { limit_ms: words.next().and_then(|n| n.parse().ok()) }),
             "REOPEN" => Some(Self::Reopen),
             "REFUSED" => Some(Self::Refused),
             _ => None,
@@ -185,12 +198,20 @@ mod tests {
             Word::Alive { age_ms: 12 },
             Word::Draining,
             Word::Changed,
+            Word::Runs { current: 7, candidate: 8 },
+            Word::Stuck { workers: 2 },
         ];
         for word in &said {
             child.send(word);
         }
         assert_eq!(supervisor.words(), said);
-        let orders = [Order::Reload, Order::Drain, Order::Reopen, Order::Refused];
+        let orders = [
+            Order::Reload,
+            Order::Drain { limit_ms: None },
+            Order::Drain { limit_ms: Some(10_000) },
+            Order::Reopen,
+            Order::Refused,
+        ];
         for order in &orders {
             supervisor.send(order);
         }
@@ -200,7 +221,7 @@ mod tests {
     #[test]
     fn unknown_and_broken_messages_are_ignored_and_more_words_do_no_harm() {
         let (mut supervisor, mut child) = Channel::pair().unwrap();
-        for line in ["HELLO", "ALIVE", "ALIVE x", "", "ALIVE 5 more words", "READY"] {
+        for line in ["HELLO", "ALIVE", "ALIVE x", "RUNS", "STUCK", "", "ALIVE 5 more words", "READY"] {
             child.send(&line);
         }
         assert_eq!(

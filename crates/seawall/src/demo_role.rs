@@ -71,7 +71,7 @@ async fn released(channel: Option<Channel>) {
     let mut pulse_at = tokio::time::Instant::now();
     loop {
         looks.tick().await;
-        if channel.orders().contains(&Order::Drain) || channel.ended() {
+        if channel.orders().iter().any(|order| matches!(order, Order::Drain { .. })) || channel.ended() {
             channel.send(&Word::Draining);
             return;
         }

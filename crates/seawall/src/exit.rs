@@ -18,6 +18,13 @@ pub enum Exit {
     Refused = 4,
 }
 
+impl Exit {
+    /// Whether a program ends with this code by its own decision. A panic of the main thread is 101.
+    pub fn is_known(code: i32) -> bool {
+        (0..=Self::Refused as i32).contains(&code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

@@ -7,6 +7,8 @@ use std::net::TcpListener;
 use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use seawall_sys::recorder::Recorder;
+
 /// Where a child finds the text.
 pub const VARIABLE: &str = "SEAWALL_FDS";
 /// Where an edge finds how often an edge before it died.
@@ -53,6 +55,8 @@ pub struct Inherited {
     pub admin: Option<UnixListener>,
     /// To the supervisor.
     pub channel: Option<UnixStream>,
+    /// Memory of the supervisor, for what the workers have in hand.
+    pub recorder: Option<Recorder>,
 }
 
 /// The text is not what this module writes, or a descriptor is not what it says. The starting program is to blame.
@@ -89,6 +93,12 @@ pub fn claim(text: &str) -> Result<Inherited, HandoverError> {
             "metrics" => inherited.metrics = Some(seawall_sys::claim_tcp_listener(fd).map_err(failed)?),
             "demo" => inherited.demo = Some(seawall_sys::claim_tcp_listener(fd).map_err(failed)?),
             "admin" => inherited.admin = Some(seawall_sys::claim_unix_listener(fd).map_err(failed)?),
+            // Of another version, say: an edge serves without.
+            "recorder" => {
+                inherited.recorder = Recorder::claim(fd)
+                    .inspect_err(|error| tracing::warn!(%error, "what is in hand is not recorded"))
+                    .ok();
+            }
             "channel" => inherited.channel = Some(seawall_sys::claim_unix_stream(fd).map_err(failed)?),
             _ => drop(seawall_sys::claim(fd)), // of a newer supervisor: of no use here, so closed
         }

@@ -4,9 +4,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// An order to stop that follows another by less than this is the same order: a terminal, a wrapper and a service manager may
+/// each pass on one wish. A person who presses the keys again takes longer.
+pub const ECHO: Duration = Duration::from_millis(200);
 
 /// The signals of one process.
 #[derive(Debug)]
@@ -43,9 +48,49 @@ impl AsFd for Signals {
     }
 }
 
+/// What an order to stop means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopOrder {
+    /// Finish, and go.
+    First,
+    /// The same order once more.
+    Echo,
+    /// Go at once.
+    Again,
+}
+
+/// Tells a second order to stop from the echo of the first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StopOrders {
+    first: Option<Instant>,
+}
+
+impl StopOrders {
+    /// SIGTERM or SIGINT arrived.
+    pub fn heard(&mut self, now: Instant) -> StopOrder {
+        match self.first {
+            None => {
+                self.first = Some(now);
+                StopOrder::First
+            }
+            Some(first) if now.saturating_duration_since(first) < ECHO => StopOrder::Echo,
+            Some(_) => StopOrder::Again,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_order_within_milliseconds_is_the_first_one_once_more() {
+        let mut orders = StopOrders::default();
+        let start = Instant::now();
+        let heard = [0, 1, 50, 199, 200, 5_000].map(|ms| orders.heard(start + Duration::from_millis(ms)));
+        use StopOrder::{Again, Echo, First};
+        assert_eq!(heard, [First, Echo, Echo, Echo, Again, Again]);
+    }
 
     #[test]
     fn a_signal_waits_until_it_is_read() {

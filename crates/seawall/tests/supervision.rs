@@ -77,11 +77,29 @@ fn a_second_sigterm_stops_at_once() {
     std::thread::sleep(Duration::from_millis(400));
     running.signal(Signal::SIGTERM);
     running.wait_for_log("stopping: requests in flight");
+    std::thread::sleep(Duration::from_millis(250)); // closer together they are one order
     running.signal(Signal::SIGTERM);
     let asked = Instant::now();
     assert_eq!(running.ended().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(5));
     assert!(matches!(visitor.join().unwrap(), Seen::Broken(_)));
+}
+
+/// A terminal and a wrapper script, or a service manager, may each pass on the same wish.
+#[test]
+fn two_sigterms_in_one_moment_are_one() {
+    let origin = Origin::named("slow");
+    let mut running = Seawall::before(&origin);
+    let (address, edge) = (running.http, running.edge());
+    let visitor = std::thread::spawn(move || get(address, "/?ms=1500"));
+    std::thread::sleep(Duration::from_millis(400));
+    running.signal(Signal::SIGTERM);
+    kill(edge, Signal::SIGTERM).unwrap();
+    running.wait_for_log("stopping: requests in flight");
+    running.signal(Signal::SIGTERM);
+    kill(edge, Signal::SIGTERM).unwrap();
+    assert_eq!(visitor.join().unwrap(), Seen::Answer(200, "slow".to_owned()));
+    assert_eq!(running.ended().code(), Some(0));
 }
 
 #[test]

@@ -6,15 +6,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use seawall_sys::Lineage;
+use seawall_sys::recorder::{Reading, Recording, Runs};
 
 use super::role::Generation;
 use crate::channel::Channel;
+use crate::exit::Exit;
 use crate::handover::{self, Manifest};
 
 /// What of our environment a child must not see: it would speak to systemd in our name, or claim our descriptors.
@@ -74,6 +77,46 @@ pub struct Child {
     pub channel: Channel,
     /// What it said of its program when it became ready: resume format and version.
     pub program: Option<(u32, String)>,
+    /// What it records into, if it does.
+    pub recording: Option<Recording>,
+    /// The snapshots it last said it runs.
+    pub runs: Runs,
+    /// When it was started.
+    pub started: Instant,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(Signal),
+    /// Somebody else buried it.
+    Gone,
+}
+
+impl End {
+    /// Whether it crashed or was killed. A program that ends with a code of its own has decided to, and said why; what
+    /// serves with it is not to blame.
+    pub fn is_crash(self) -> bool {
+        match self {
+            Self::Signal(_) => true,
+            Self::Code(code) => !Exit::is_known(code),
+            Self::Gone => false,
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(0) => f.write_str("ended"),
+            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Signal(signal) => write!(f, "was killed by {signal}"),
+            Self::Gone => f.write_str("is not there any more"),
+        }
+    }
 }
 
 impl Child {
@@ -88,6 +131,7 @@ impl Child {
         program: &Path,
         arguments: &[OsString],
         restarts: u64,
+        recording: Option<Recording>,
         lend: impl FnOnce(&mut Manifest, &mut Vec<BorrowedFd<'a>>),
     ) -> io::Result<Self> {
         let (channel, theirs) = Channel::pair()?;
@@ -97,6 +141,10 @@ impl Child {
         manifest.add("channel", theirs.as_fd().as_raw_fd());
         let mut keep: Vec<BorrowedFd<'_>> = lent.clone();
         keep.push(theirs.as_fd());
+        if let Some(recording) = &recording {
+            manifest.add("recorder", recording.as_fd().as_raw_fd());
+            keep.push(recording.as_fd());
+        }
 
         let mut command = Command::new(program);
         // What `ps` shows; the program may be called by a path that says nothing.
@@ -109,7 +157,8 @@ impl Child {
         let child = seawall_sys::spawn(&mut command, &keep, Lineage::DiesWithParent)?;
         // `std::process::Child` neither kills nor waits when dropped; `bury` does the waiting.
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-        Ok(Self { generation, part, pid, channel, program: None })
+        let (runs, started) = (Runs::default(), Instant::now());
+        Ok(Self { generation, part, pid, channel, program: None, recording, runs, started })
     }
 
     /// SIGKILL.
@@ -120,13 +169,22 @@ impl Child {
     }
 
     /// How it ended, if it has.
-    pub fn bury(&self) -> Option<String> {
+    pub fn bury(&self) -> Option<End> {
         match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, 0)) => Some("ended".to_owned()),
-            Ok(WaitStatus::Exited(_, code)) => Some(format!("ended with code {code}")),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Some(format!("was killed by {signal}")),
-            Err(Errno::ECHILD) => Some("is not there any more".to_owned()),
+            Ok(WaitStatus::Exited(_, code)) => Some(End::Code(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal)),
+            Err(Errno::ECHILD) => Some(End::Gone),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    /// What it has in hand, or had when it died; nothing where that is not known.
+    pub fn reading(&self) -> Reading {
+        let read = self.recording.as_ref().and_then(|recording| recording.read().ok());
+        let mut reading = read.unwrap_or_default();
+        if reading.runs == Runs::default() {
+            reading.runs = self.runs;
+        }
+        reading
     }
 }

@@ -9,17 +9,20 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::child::{Child, Part};
+use super::child::{Child, End, Part};
+use super::clerk::{Clerk, Death};
 use super::control::{Command, Control, Question};
 use super::data_dir::DataDir;
 use super::notify;
-use super::role::{Action, Generation, Purpose, Report, Role};
+use super::role::{Action, Generation, Purpose, Report, Role, Standing};
 use super::sockets::Sockets;
 use crate::channel::{Order, RESUME_FORMAT, Word};
 use crate::cli::SiteArgs;
 use crate::config::{self, Moment, Plan};
 use crate::exit::Exit;
-use crate::signals::Signals;
+use crate::signals::{Signals, StopOrder, StopOrders};
+use seawall_sys::recorder::{Recording, Runs};
+use seawall_telemetry::timeline::{Event, Kind, Timeline};
 
 /// The longest wait of the loop, so that a lost signal costs a second at most.
 const TURN: Duration = Duration::from_secs(1);
@@ -99,6 +102,9 @@ pub struct Supervisor {
     restart_from: PathBuf,
     started: Instant,
     watchdog: Option<(Duration, Instant)>,
+    stop_orders: StopOrders,
+    pub(super) timeline: Timeline,
+    clerk: Clerk,
 }
 
 impl Supervisor {
@@ -107,7 +113,10 @@ impl Supervisor {
         let seed = u64::from(std::process::id());
         let this = PathBuf::from(THIS_PROGRAM);
         let restart_from = if this.exists() { this } else { parts.program.clone() }; // no /proc in some jails
+        let timeline = Timeline::open(&parts.data_dir, "supervisor");
         Self {
+            clerk: Clerk::start(&parts.data_dir, timeline.clone()),
+            timeline,
             parts,
             pending: None,
             edge: Role::new(seed),
@@ -121,6 +130,7 @@ impl Supervisor {
             restart_from,
             started: Instant::now(),
             watchdog: notify::watchdog_interval().map(|interval| (interval, Instant::now())),
+            stop_orders: StopOrders::default(),
         }
     }
 
@@ -189,15 +199,11 @@ impl Supervisor {
     fn heed_signals(&mut self) {
         for signal in self.parts.signals.arrived() {
             match signal {
-                Signal::SIGTERM | Signal::SIGINT if self.stopping => {
-                    tracing::warn!("told to stop a second time: stopping at once");
-                    let now = self.now();
-                    for part in [Part::Edge, Part::Demo] {
-                        let actions = self.role(part).stop_now(now);
-                        self.act(part, actions);
-                    }
-                }
-                Signal::SIGTERM | Signal::SIGINT => self.stop(),
+                Signal::SIGTERM | Signal::SIGINT => match self.stop_orders.heard(Instant::now()) {
+                    StopOrder::First => self.stop(),
+                    StopOrder::Echo => {}
+                    StopOrder::Again => self.stop_now(),
+                },
                 Signal::SIGHUP => self.reload(),
                 Signal::SIGUSR1 => self.order_reopen(),
                 Signal::SIGUSR2 => self.upgrade(None),
@@ -220,6 +226,15 @@ impl Supervisor {
         self.pending = None;
         let actions = self.edge.stop(self.now(), self.parts.drain_ms);
         self.act(Part::Edge, actions);
+    }
+
+    fn stop_now(&mut self) {
+        tracing::warn!("told to stop a second time: stopping at once");
+        let now = self.now();
+        for part in [Part::Edge, Part::Demo] {
+            let actions = self.role(part).stop_now(now);
+            self.act(part, actions);
+        }
     }
 
     fn consider(&mut self, question: Question) {
@@ -340,8 +355,12 @@ impl Supervisor {
         let mut heard = Vec::new();
         for child in &mut self.children {
             for word in child.channel.words() {
-                if let Word::Ready { resume, version } = &word {
-                    child.program = Some((*resume, version.clone()));
+                match &word {
+                    Word::Ready { resume, version } => child.program = Some((*resume, version.clone())),
+                    Word::Runs { current, candidate } => {
+                        child.runs = Runs { current: *current, candidate: *candidate };
+                    }
+                    _ => {}
                 }
                 heard.push((child.part, child.generation, word));
             }
@@ -356,6 +375,8 @@ impl Supervisor {
                     role.alive(now, generation, age_ms);
                     Vec::new()
                 }
+                Word::Stuck { workers } => role.stuck(now, &mut next, generation, workers),
+                Word::Runs { .. } => continue,
                 Word::Draining => role.draining(now, &mut next, generation, drain_ms),
                 Word::Changed => {
                     if role.serving() == Some(generation) {
@@ -373,16 +394,39 @@ impl Supervisor {
     fn bury(&mut self) {
         let mut dead = Vec::new();
         self.children.retain(|child| match child.bury() {
-            Some(how) => {
-                dead.push((child.part, child.generation, how));
+            Some(end) => {
+                let ran_ms = u64::try_from(child.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let death = Death { how: end.to_string(), ran_ms, reading: child.reading() };
+                dead.push((child.part, child.generation, end, death));
                 false
             }
             None => true,
         });
-        for (part, generation, how) in dead {
+        for (part, generation, end, death) in dead {
             let now = self.now();
-            let actions = self.role(part).exited(now, generation, &how);
+            if part == Part::Edge {
+                self.edge_ended(generation, end, &death);
+            }
+            let actions = self.role(part).exited(now, generation, &death.how);
             self.act(part, actions);
+        }
+    }
+
+    /// Tells of an edge that died, and lets what it ran answer for it. One that was to take over, or was leaving, was on
+    /// trial as a program and not for what it ran.
+    fn edge_ended(&mut self, generation: Generation, end: End, death: &Death) {
+        if self.stopping || self.edge.standing(generation) != Some(Standing::Serving) {
+            return;
+        }
+        let runs = death.reading.runs;
+        let text = format!("the edge {} after {} ms, with {}", death.how, death.ran_ms, death.in_hand());
+        let event = Event::new(Kind::Died, "supervisor", text);
+        self.timeline.tell(if runs.current == 0 { event } else { event.snapshot(runs.current) });
+        if !end.is_crash() || runs == Runs::default() {
+            return;
+        }
+        if let Some(verdict) = self.clerk.enter(death.clone()) {
+            tracing::error!("the edge died with {}: {verdict}", death.in_hand());
         }
     }
 
@@ -409,9 +453,9 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::Start { generation, purpose } => self.start(part, generation, purpose),
-                Action::Drain { generation } => {
+                Action::Drain { generation, limit_ms } => {
                     if let Some(child) = self.children.iter_mut().find(|c| c.generation == generation) {
-                        child.channel.send(&Order::Drain);
+                        child.channel.send(&Order::Drain { limit_ms });
                     }
                 }
                 Action::Kill { generation } => {
@@ -438,7 +482,8 @@ impl Supervisor {
                     _ => &self.parts.sockets,
                 };
                 let admin = &self.parts.admin;
-                Child::start(generation, part, program, &arguments, restarts, |manifest, lent| {
+                let recording = recording(sockets.plan().workers);
+                Child::start(generation, part, program, &arguments, restarts, recording, |manifest, lent| {
                     sockets.lend(manifest, lent);
                     manifest.add("admin", admin.as_raw_fd());
                     lent.push(admin.as_fd());
@@ -446,7 +491,7 @@ impl Supervisor {
             }
             Part::Demo => {
                 let demo = self.parts.demo.as_ref();
-                Child::start(generation, part, program, &[], restarts, |manifest, lent| {
+                Child::start(generation, part, program, &[], restarts, None, |manifest, lent| {
                     if let Some(demo) = demo {
                         manifest.add("demo", demo.listener.as_raw_fd());
                         lent.push(demo.listener.as_fd());
@@ -481,11 +526,23 @@ impl Supervisor {
             Report::Died { how, restart_in_ms, in_a_row, .. } => {
                 tracing::error!(role, restart_in_ms, in_a_row, "{role} {how}; starting it again");
                 if part == Part::Edge {
+                    let text = format!("starting an edge in {restart_in_ms} ms, restart {in_a_row} in a row");
+                    self.timeline.tell(Event::new(Kind::Restart, format!("the edge {how}"), text));
                     notify::status("the edge died and is being started again");
                 }
             }
             Report::LeavesByItself { .. } => {
                 tracing::warn!(role, "{role} was told to stop; starting the next one")
+            }
+            Report::Stuck { workers, .. } => {
+                tracing::error!(
+                    role,
+                    workers,
+                    "workers are stuck; starting another {role} beside, and then this one goes"
+                );
+                let text =
+                    "starting another edge beside the one with stuck workers, which then finishes and goes";
+                self.timeline.tell(Event::new(Kind::Restart, format!("{workers} stuck"), text));
             }
             Report::Hung { silent_ms, .. } => {
                 tracing::error!(role, silent_ms, "{role} has stopped answering; killing it");
@@ -513,7 +570,7 @@ impl Supervisor {
                     }
                 }
             }
-            Purpose::First | Purpose::Restart => {}
+            Purpose::First | Purpose::Restart | Purpose::Unstick => {}
         }
         notify::ready("serving");
         if self.succeeded.is_none() && std::mem::take(&mut self.reload_again) {
@@ -583,6 +640,13 @@ impl Supervisor {
     fn pid(&self, generation: Generation) -> Option<i32> {
         self.children.iter().find(|c| c.generation == generation).map(|c| c.pid.as_raw())
     }
+}
+
+/// Where an edge of so many workers notes what it has in hand. Without it supervising goes on, and knows less.
+fn recording(workers: usize) -> Option<Recording> {
+    Recording::create(seawall_edge::slots_for(workers))
+        .inspect_err(|error| tracing::warn!(%error, "what the edge has in hand is not recorded"))
+        .ok()
 }
 
 fn print_welcome(sockets: &Sockets, lines: &[String], data_dir: &std::path::Path) {

@@ -75,6 +75,12 @@ pub struct ChildState {
     pub channel: RawFd,
     /// For a leaving one: the time it still has.
     pub leaving_ms: Option<u64>,
+    /// What it records into.
+    #[serde(default)]
+    pub recording: Option<RawFd>,
+    /// The snapshots it said it runs.
+    #[serde(default)]
+    pub runs: (u64, u64),
 }
 
 /// Why a state cannot be taken over. The process has no other memory, so this ends it.
@@ -148,12 +154,16 @@ mod tests {
                 pid: 77,
                 channel: 8,
                 leaving_ms: Some(3),
+                recording: Some(10),
+                runs: (7, 0),
             }],
             generation: 9,
             restarts: 4,
             reload_again: false,
         };
         assert_eq!(State::parse(&state.text().unwrap()).unwrap(), state);
+        let older = state.text().unwrap().replace(",\"recording\":10,\"runs\":[7,0]", "");
+        assert_eq!(State::parse(&older).unwrap().children[0].recording, None, "of a program that knew less");
         let newer = state.text().unwrap().replace("\"format\":1", "\"format\":99");
         assert!(matches!(State::parse(&newer), Err(ResumeError::Format(99))));
         assert!(matches!(State::parse("{}"), Err(ResumeError::Syntax(_))));

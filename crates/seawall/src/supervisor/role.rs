@@ -18,6 +18,13 @@ pub const DRAIN_GRACE_MS: u64 = 3_000;
 /// When the supervisor itself did not run for longer than this (a suspended machine, a stopped process), silence
 /// of the children in that time proves nothing.
 pub const OWN_PAUSE_MS: u64 = 2_500;
+/// The longest a child with stuck workers may finish its requests in: what is stuck burns a processor meanwhile.
+pub const UNSTICK_DRAIN_MS: u64 = 10_000;
+/// The wait between two replacements for stuck workers; it doubles from there. The first is immediate. What got stuck
+/// gets stuck again, and a process with stand-ins serves better than one that is always being replaced.
+pub const UNSTICK_MS: u64 = 10_000;
+/// The longest such wait.
+pub const UNSTICK_LONGEST_MS: u64 = 300_000;
 /// Children of one role that may be leaving at once. Each holds memory; more replacements than this wait.
 pub const LEAVING_MAX: usize = 4;
 
@@ -32,6 +39,8 @@ pub enum Purpose {
     Upgrade,
     /// To replace the serving one: other sockets or workers are wanted.
     Rebind,
+    /// To replace the serving one: workers of it are stuck.
+    Unstick,
 }
 
 /// What the machine wants done.
@@ -39,8 +48,8 @@ pub enum Purpose {
 pub enum Action {
     /// Start a child; answer with [`Role::exited`] if that fails at once.
     Start { generation: Generation, purpose: Purpose },
-    /// Tell the child to finish what it has and go.
-    Drain { generation: Generation },
+    /// Tell the child to finish what it has and go, within this time if that is shorter than its own.
+    Drain { generation: Generation, limit_ms: Option<u64> },
     /// SIGKILL.
     Kill { generation: Generation },
     /// A life event, to be logged and acted on.
@@ -56,6 +65,8 @@ pub enum Report {
     Died { generation: Generation, how: String, restart_in_ms: u64, in_a_row: u32 },
     /// The serving child leaves without being asked to; the next one starts at once.
     LeavesByItself { generation: Generation },
+    /// Workers of the serving child are stuck; its successor starts beside it.
+    Stuck { generation: Generation, workers: u64 },
     /// A child was silent too long.
     Hung { generation: Generation, silent_ms: u64 },
     /// A child was not ready in time.
@@ -80,6 +91,17 @@ pub enum Busy {
     /// The supervisor is going down.
     #[error("the supervisor is stopping")]
     Stopping,
+}
+
+/// What a child is to its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It serves, or is to as soon as it is ready.
+    Serving,
+    /// It is to take over.
+    Candidate,
+    /// It finishes its requests.
+    Leaving,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +133,9 @@ pub struct Role {
     restarts: u64,
     stopping: bool,
     last_tick: Option<u64>,
+    /// When the next replacement for stuck workers may begin, and how long the wait before it was.
+    unstick_at: u64,
+    unstick_wait_ms: u64,
 }
 
 impl Role {
@@ -125,6 +150,8 @@ impl Role {
             restarts: 0,
             stopping: false,
             last_tick: None,
+            unstick_at: 0,
+            unstick_wait_ms: 0,
         }
     }
 
@@ -209,7 +236,8 @@ impl Role {
         let mut actions = vec![Action::Report(Report::Serving { generation, purpose, after_ms })];
         self.restart_at = None;
         if let Some(old) = self.serving.replace(child) {
-            actions.extend(self.let_go(now, old, drain_ms));
+            let limit_ms = (purpose == Purpose::Unstick).then_some(UNSTICK_DRAIN_MS);
+            actions.extend(self.let_go(now, old, drain_ms, limit_ms));
         }
         actions
     }
@@ -222,6 +250,27 @@ impl Role {
                 child.alive_at = child.alive_at.max(since);
             }
         }
+    }
+
+    /// A child says that so many of its workers are stuck; it says so again while that is so. Others serve for them, so
+    /// there is time to do it in order: its successor starts beside it, and then it drains.
+    pub fn stuck(
+        &mut self,
+        now: u64,
+        next: &mut Generation,
+        generation: Generation,
+        workers: u64,
+    ) -> Vec<Action> {
+        if workers == 0 || self.serving() != Some(generation) || now < self.unstick_at {
+            return Vec::new();
+        }
+        let Ok(mut actions) = self.replace(now, next, Purpose::Unstick) else { return Vec::new() };
+        let calm = now >= self.unstick_at + UNSTICK_LONGEST_MS;
+        let wait_ms = if calm { UNSTICK_MS } else { self.unstick_wait_ms * 2 };
+        self.unstick_wait_ms = wait_ms.clamp(UNSTICK_MS, UNSTICK_LONGEST_MS);
+        self.unstick_at = now + self.unstick_wait_ms;
+        actions.insert(0, Action::Report(Report::Stuck { generation, workers }));
+        actions
     }
 
     /// A child says that it drains. If nobody asked it to, its successor starts now, not when it has gone.
@@ -321,7 +370,7 @@ impl Role {
             self.leaving.push(Leaving { generation: child.generation, kill_at: now, killed: true });
         }
         if let Some(child) = self.serving.take() {
-            actions.extend(self.let_go(now, child, drain_ms));
+            actions.extend(self.let_go(now, child, drain_ms, None));
         }
         actions
     }
@@ -344,6 +393,18 @@ impl Role {
     /// The child that serves, once it is ready.
     pub fn serving(&self) -> Option<Generation> {
         self.serving.as_ref().filter(|c| c.ready_at.is_some() && c.killed.is_none()).map(|c| c.generation)
+    }
+
+    /// What a child is to this role, if it is of it.
+    pub fn standing(&self, generation: Generation) -> Option<Standing> {
+        let is = |child: &Option<Living>| child.as_ref().is_some_and(|c| c.generation == generation);
+        if is(&self.serving) {
+            Some(Standing::Serving)
+        } else if is(&self.candidate) {
+            Some(Standing::Candidate)
+        } else {
+            self.leaving.iter().any(|c| c.generation == generation).then_some(Standing::Leaving)
+        }
     }
 
     /// The candidate, if a replacement is under way.
@@ -369,12 +430,13 @@ impl Role {
     }
 
     /// A child that never became ready has nothing to finish.
-    fn let_go(&mut self, now: u64, child: Living, drain_ms: u64) -> Vec<Action> {
+    fn let_go(&mut self, now: u64, child: Living, drain_ms: u64, limit_ms: Option<u64>) -> Vec<Action> {
         let generation = child.generation;
         let ready = child.ready_at.is_some() && child.killed.is_none();
+        let drain_ms = limit_ms.map_or(drain_ms, |limit_ms| limit_ms.min(drain_ms));
         let kill_at = if ready { now + drain_ms + DRAIN_GRACE_MS } else { now };
         self.leaving.push(Leaving { generation, kill_at, killed: !ready });
-        vec![if ready { Action::Drain { generation } } else { Action::Kill { generation } }]
+        vec![if ready { Action::Drain { generation, limit_ms } } else { Action::Kill { generation } }]
     }
 }
 

@@ -111,7 +111,10 @@ fn a_replacement_takes_over_only_when_it_is_ready() {
     let actions = world.role.ready(11_000, 2, DRAIN);
     assert!(matches!(
         &actions[..],
-        [Action::Report(Report::Serving { generation: 2, .. }), Action::Drain { generation: 1 }]
+        [
+            Action::Report(Report::Serving { generation: 2, .. }),
+            Action::Drain { generation: 1, limit_ms: None }
+        ]
     ));
     assert_eq!(world.role.serving(), Some(2));
     world.role.draining(11_001, &mut world.next, 1, DRAIN);
@@ -171,7 +174,7 @@ fn a_child_that_leaves_by_itself_gets_its_successor_at_once() {
 #[test]
 fn stopping_drains_and_then_kills_and_never_restarts() {
     let mut world = World::serving();
-    assert_eq!(world.role.stop(0, 1_000), [Action::Drain { generation: 1 }]);
+    assert_eq!(world.role.stop(0, 1_000), [Action::Drain { generation: 1, limit_ms: None }]);
     assert!(world.tick(1_000 + DRAIN_GRACE_MS - 1).is_empty());
     let actions = world.tick(1_000 + DRAIN_GRACE_MS);
     assert!(actions.contains(&Action::Kill { generation: 1 }));
@@ -209,4 +212,85 @@ fn a_resumed_role_goes_on_where_the_earlier_program_was() {
     assert_eq!(starts(&role.tick(3_100, &mut next)), [8]);
     let mut orphaned = Role::resumed(1, 1_000, None, &[], 0);
     assert_eq!(starts(&orphaned.tick(1_000, &mut next)), [9]);
+}
+
+#[test]
+fn a_child_with_stuck_workers_is_replaced_in_good_order_and_not_killed() {
+    let mut world = World::serving();
+    assert_eq!(world.role.stuck(900, &mut world.next, 1, 0), [], "none is stuck");
+    assert_eq!(world.role.stuck(900, &mut world.next, 9, 1), [], "whoever that is");
+    let actions = world.role.stuck(1_000, &mut world.next, 1, 1);
+    assert_eq!(
+        actions,
+        [
+            Action::Report(Report::Stuck { generation: 1, workers: 1 }),
+            Action::Start { generation: 2, purpose: Purpose::Unstick }
+        ]
+    );
+    assert_eq!(world.role.serving(), Some(1), "its stand-ins go on meanwhile");
+    assert_eq!(world.role.standing(2), Some(Standing::Candidate));
+    let actions = world.role.ready(1_500, 2, DRAIN);
+    assert_eq!(actions[1..], [Action::Drain { generation: 1, limit_ms: Some(UNSTICK_DRAIN_MS) }]);
+    assert_eq!(world.role.standing(1), Some(Standing::Leaving));
+    let at = 1_500 + UNSTICK_DRAIN_MS + DRAIN_GRACE_MS;
+    world.role.alive(at, 2, 0);
+    assert_eq!(
+        world.tick(at),
+        [Action::Report(Report::Overdue { generation: 1 }), Action::Kill { generation: 1 }],
+        "what still spins then is killed"
+    );
+}
+
+#[test]
+fn what_gets_stuck_again_and_again_is_replaced_ever_more_slowly() {
+    let mut world = World::serving();
+    let (mut now, mut replaced) = (0, Vec::new());
+    let hour = 3_600_000;
+    while now < hour {
+        let serving = world.role.serving().unwrap();
+        world.role.alive(now, serving, 0);
+        world.tick(now);
+        if !world.role.stuck(now, &mut world.next, serving, 1).is_empty() {
+            replaced.push(now);
+            let candidate = world.role.candidate().unwrap();
+            world.role.ready(now, candidate, DRAIN);
+            world.role.exited(now, serving, "ended");
+        }
+        now += 1_000;
+    }
+    assert_eq!(replaced[..4], [0, 10_000, 30_000, 70_000]);
+    assert!(replaced.windows(2).all(|w| w[1] - w[0] <= UNSTICK_LONGEST_MS), "but always again");
+    assert!(replaced.len() < 20, "{replaced:?}");
+    let serving = world.role.serving().unwrap();
+    now += 2 * UNSTICK_LONGEST_MS;
+    world.role.alive(now, serving, 0);
+    assert!(!world.role.stuck(now, &mut world.next, serving, 1).is_empty());
+    let candidate = world.role.candidate().unwrap();
+    world.role.ready(now, candidate, DRAIN);
+    let actions = world.role.stuck(now + UNSTICK_MS, &mut world.next, candidate, 1);
+    assert!(!actions.is_empty(), "a long calm is forgiven");
+}
+
+#[test]
+fn a_successor_for_stuck_workers_that_fails_changes_nothing_and_is_tried_again() {
+    let mut world = World::serving();
+    world.role.stuck(0, &mut world.next, 1, 1);
+    let actions = world.role.exited(100, 2, "ended with code 1");
+    assert!(matches!(
+        &actions[..],
+        [Action::Report(Report::CandidateFailed { purpose: Purpose::Unstick, .. })]
+    ));
+    assert_eq!(world.role.serving(), Some(1));
+    assert_eq!(world.role.stuck(200, &mut world.next, 1, 1), []);
+    assert_eq!(starts(&world.role.stuck(UNSTICK_MS, &mut world.next, 1, 1)), [3]);
+}
+
+#[test]
+fn what_a_child_is_to_its_role_is_known_until_it_has_gone() {
+    let mut world = World::serving();
+    assert_eq!(world.role.standing(1), Some(Standing::Serving));
+    world.role.exited(0, 1, "was killed by SIGKILL");
+    assert_eq!(world.role.standing(1), None);
+    let next = starts(&world.tick(0))[0];
+    assert_eq!(world.role.standing(next), Some(Standing::Serving), "ready or not");
 }

@@ -7,9 +7,10 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
+use seawall_sys::recorder::{Recording, Runs};
 
 use super::child::{Child, Part};
 use super::control::Control;
@@ -40,6 +41,7 @@ fn try_execute(supervisor: &Supervisor) -> io::Result<Infallible> {
     keep.extend(parts.demo.iter().map(|demo| demo.listener.as_fd()));
     keep.extend(parts.sockets.groups().iter().flat_map(|g| &g.sockets).map(|socket| socket.as_fd()));
     keep.extend(supervisor.children.iter().map(|child| child.channel.as_fd()));
+    keep.extend(supervisor.children.iter().filter_map(|child| child.recording.as_ref()).map(AsFd::as_fd));
 
     let program = c_string(parts.program.clone().into_os_string())?;
     let args: Vec<CString> = std::env::args_os().map(c_string).collect::<io::Result<_>>()?;
@@ -55,6 +57,7 @@ fn try_execute(supervisor: &Supervisor) -> io::Result<Infallible> {
         })
         .collect::<io::Result<_>>()?;
     std::thread::sleep(EVENTS_WRITTEN_WITHIN);
+    supervisor.timeline.flush(EVENTS_WRITTEN_WITHIN);
     seawall_sys::exec(&program, &args, &env, &keep)
 }
 
@@ -100,6 +103,8 @@ fn state_of(supervisor: &Supervisor) -> State {
                 pid: child.pid.as_raw(),
                 channel: child.channel.as_fd().as_raw_fd(),
                 leaving_ms: remaining(child.generation),
+                recording: child.recording.as_ref().map(|recording| recording.as_fd().as_raw_fd()),
+                runs: (child.runs.current, child.runs.candidate),
             })
             .collect(),
         generation: supervisor.generation,
@@ -177,6 +182,10 @@ fn claim_child(state: &ChildState) -> Result<Child, ResumeError> {
         pid: Pid::from_raw(state.pid),
         channel: Channel::new(seawall_sys::claim_unix_stream(state.channel)?)?,
         program: None,
+        // One that cannot be read costs knowing what was in hand, and is no reason to give up.
+        recording: state.recording.and_then(|fd| Recording::claim(fd).ok()),
+        runs: Runs { current: state.runs.0, candidate: state.runs.1 },
+        started: Instant::now(),
     })
 }
 
