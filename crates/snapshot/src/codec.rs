@@ -238,8 +238,9 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Box<
         Ok(_) => Fault::new(plain(error), None),
         Err(error) => {
             let path = error.path().to_string();
-            let fault = Fault::new(plain(error.inner()), None);
-            if path == "." { fault } else { fault.placed(short(&path)) }
+            // Where it broke off before a key was read, the path ends in a question mark.
+            let path = path.trim_end_matches(['?', '.']);
+            Fault::new(plain(error.inner()), None).placed(short(path))
         }
     }
 }
