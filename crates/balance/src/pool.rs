@@ -281,6 +281,18 @@ impl Pool {
         Some(self.standing_of(self.entries.get(member)?, now_ms))
     }
 
+    /// Whether nothing is lost with this pool but what was learned of its limits: no request, no connection, every member
+    /// live.
+    #[must_use]
+    pub fn is_idle(&self, now_ms: u64) -> bool {
+        self.entries.iter().all(|entry| {
+            let load = &entry.state.load;
+            let held = [&load.outstanding, &load.pending, &load.connections];
+            held.iter().all(|count| count.load(Relaxed) == 0)
+                && self.standing_of(entry, now_ms) == Standing::Live
+        })
+    }
+
     /// The state at this moment.
     #[must_use]
     pub fn snapshot(&self, now_ms: u64) -> PoolSnapshot {

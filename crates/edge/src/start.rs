@@ -1,7 +1,7 @@
 //! Starting, reloading and draining an edge.
 
 use crate::heads::Heads;
-use crate::live::{Compiler, Live, Means, Retired, retired};
+use crate::live::{Compiler, Live, Means, Retired, rest, retired};
 use crate::orders::Apply;
 use crate::process::{NOTES_MAX, Note, Process};
 use crate::recorder::Recorder;
@@ -142,7 +142,8 @@ impl Edge {
                 let chores = chores(house.clone());
                 let pages = admin::run(house.clone(), metrics, admin);
                 let retired = retired::run(house.clone());
-                tokio::join!(monitors, chores, pages, retired);
+                let rest = rest::run(house.clone());
+                tokio::join!(monitors, chores, pages, retired, rest);
             });
         })
         .map_err(StartError::Thread)?;

@@ -323,3 +323,38 @@ fn what_leaves_service_is_freed_when_nobody_uses_it_and_its_places_in_the_metric
     // The slot is free: another zone gets it once the fresh ones are used up, and meanwhile its name is not shown.
     assert!(!means.registry.expose().contains("\"gone\""), "{slot:?}");
 }
+
+#[test]
+fn a_zone_that_nobody_asks_for_rests_after_some_rounds_and_is_there_again_when_asked_for() {
+    let mut units = base();
+    put(&mut units, "idle", &draft(&[0]));
+    put(&mut units, "busy", &draft(&[1]));
+    put(&mut units, "held", &draft(&[6]));
+    put(&mut units, "monitored", &Draft { monitored: true, ..draft(&[5]) });
+    let (mut live, _) = compile(&units, None);
+    live.settle();
+    let pool = live.named("held").unwrap().pools[0].balance.clone();
+    let ticket = pool.begin(0, 1).unwrap();
+    let awake = |live: &Live| -> Vec<String> {
+        let awake = live.zones.iter().filter(|(_, entry)| entry.compiled().is_some());
+        let mut names: Vec<String> = awake.map(|(_, entry)| entry.name().to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    let mut rounds = 0;
+    while awake(&live).len() == 4 {
+        live.named("busy").unwrap();
+        live = live.rested(1).unwrap_or(live);
+        rounds += 1;
+    }
+    assert_eq!((rounds, awake(&live)), (12, vec!["busy".into(), "held".into(), "monitored".into()]));
+    drop(ticket);
+    live.named("busy").unwrap();
+    live = live.rested(1).unwrap();
+    assert_eq!(awake(&live), ["busy", "monitored"]);
+    let slot = live.find(b"a.test").unwrap();
+    assert!(live.zone(slot).unwrap().pools[0].balance.is_settled(), "it was in force, and is again");
+    assert_eq!(awake(&live), ["busy", "idle", "monitored"]);
+    let (next, faults) = compile(&units, Some(&live));
+    assert!(faults.is_empty() && next.fresh.is_empty(), "it is still made of the same");
+}

@@ -66,6 +66,12 @@ pub(crate) enum CompileError {
     /// A rule or a list.
     #[error("{0}")]
     Stages(#[from] crate::stages::CompileStages),
+    /// It does not end.
+    #[error("compiling it takes more than {} s and was given up", .0.as_secs())]
+    Hangs(Duration),
+    /// Too many others hung before its turn came.
+    #[error("it was not compiled: too many others did not end")]
+    Lost,
     /// A fault of ours, contained.
     #[error("compiling it panicked: {0}")]
     Panic(String),

@@ -11,7 +11,7 @@ use seawall_snapshot::{Unit, codec};
 use seawall_telemetry::metrics::OriginName;
 use seawall_telemetry::{OriginSlot, Registry, ZoneSlot};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// One version of a zone. It stays the same object for as long as its unit and the lists that it names do, in whatever
@@ -25,8 +25,13 @@ pub(crate) struct Entry {
     lists: Box<[Box<str>]>,
     certificates: Box<[model::Certificate]>,
     home: Arc<Home>,
-    origins: Box<[OriginClaim]>,
+    origins: Arc<[OriginClaim]>,
     monitored: bool,
+    /// Asked for since the last round of those that look for zones to rest, and rounds for which it was not.
+    used: AtomicBool,
+    idle: AtomicU8,
+    /// Stays compiled, used or not.
+    pinned: AtomicBool,
     /// Whether it has ever been the version in force; until then it is a candidate.
     settled: AtomicBool,
     /// Compiled when first used, or from the start; nothing if that failed.
@@ -82,10 +87,47 @@ impl Entry {
             origins: claims(means, doc),
             home,
             monitored: doc.pools.iter().any(|p| p.monitor.is_some()),
+            used: AtomicBool::new(false),
+            idle: AtomicU8::new(0),
+            pinned: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             zone: OnceLock::new(),
             unit,
         }
+    }
+
+    /// The same, not compiled.
+    pub(super) fn at_rest(&self) -> Entry {
+        Entry {
+            id: ENTRY.fetch_add(1, Ordering::Relaxed),
+            unit: self.unit.clone(),
+            hosts: self.hosts.clone(),
+            lists: self.lists.clone(),
+            certificates: self.certificates.clone(),
+            home: self.home.clone(),
+            origins: self.origins.clone(),
+            monitored: self.monitored,
+            used: AtomicBool::new(false),
+            idle: AtomicU8::new(0),
+            pinned: AtomicBool::new(false),
+            settled: AtomicBool::new(self.settled.load(Ordering::Relaxed)),
+            zone: OnceLock::new(),
+        }
+    }
+
+    /// Whether it may rest: compiled, not asked for in this many rounds, and nothing under way at its origins. To be
+    /// asked once a round.
+    pub(super) fn is_tired(&self, rounds: u8, now_ms: u64) -> bool {
+        let Some(zone) = self.compiled() else { return false };
+        if self.used.swap(false, Ordering::Relaxed) {
+            self.idle.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let idle = self.idle.load(Ordering::Relaxed).saturating_add(1);
+        self.idle.store(idle, Ordering::Relaxed);
+        idle >= rounds
+            && !self.pinned.load(Ordering::Relaxed)
+            && zone.pools.iter().all(|pool| pool.balance.is_idle(now_ms))
     }
 
     /// Name of the zone.
@@ -123,6 +165,10 @@ impl Entry {
     /// was loaded.
     #[inline]
     pub(crate) fn zone(&self, means: &Means, shared: &Shared) -> Option<&Arc<Zone>> {
+        // Written once a round, and read by every request.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
         match self.zone.get() {
             Some(zone) => zone.as_ref(),
             None => self.first_use(means, shared),
@@ -169,8 +215,9 @@ impl Entry {
         compiled.unwrap_or_else(|panic| Err(CompileError::Panic(said(&*panic))))
     }
 
-    /// Keeps what was compiled, so that no request needs to wait for it.
-    pub(super) fn keep(&self, zone: Zone) {
+    /// Keeps what was compiled, so that no request needs to wait for it; `pinned` for good.
+    pub(super) fn keep(&self, zone: Zone, pinned: bool) {
+        self.pinned.store(pinned, Ordering::Relaxed);
         // A failure to set means that it is there.
         let _ = self.zone.set(Some(Arc::new(zone)));
     }
@@ -232,7 +279,7 @@ impl Drop for OriginClaim {
     }
 }
 
-fn claims(means: &Means, zone: &model::Zone) -> Box<[OriginClaim]> {
+fn claims(means: &Means, zone: &model::Zone) -> Arc<[OriginClaim]> {
     let origins = zone.pools.iter().flat_map(|pool| pool.origins.iter().map(move |o| (pool, o)));
     let claims = origins.filter_map(|(pool, origin)| {
         let name =

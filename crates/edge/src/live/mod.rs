@@ -12,6 +12,7 @@
 mod compile;
 mod entry;
 mod load;
+pub(crate) mod rest;
 pub(crate) mod retired;
 pub(crate) mod sharded;
 mod table;
@@ -24,7 +25,7 @@ pub(crate) use table::Table;
 pub(crate) use zone::{Origin, OriginId, Pool, Route, Zone};
 
 use crate::stages::{Shared, UnitFault};
-use load::Job;
+use load::{Job, Load};
 use seawall_http::h1::Limits;
 use seawall_model as model;
 use seawall_net::client_addr::Trust;
@@ -32,9 +33,10 @@ use seawall_net::tls::certs::CertFiles;
 use seawall_snapshot::{Change, Unit, UnitKind, Units, codec};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What every worker serves by.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub zones: Table,
     /// What it was made of: what runs is exactly this. Where a unit could not be used, its last version stands here.
@@ -116,11 +118,11 @@ impl Compiler<'_> {
         let mut units = wanted.clone();
         let mut faults = Vec::new();
         let edge = self.edge(&mut units, &mut faults);
-        let mut shared = self.shared(&edge, &mut units, &mut faults);
+        let mut shared = Arc::new(self.shared(&edge, &mut units, &mut faults));
         let mut zones = self.old.map(|old| old.zones.clone()).unwrap_or_default();
         let touched = self.zones(&mut zones, &mut units, &shared, &mut faults);
         if self.keep_lists(&zones, &mut units) {
-            shared = self.shared(&edge, &mut units, &mut faults);
+            shared = Arc::new(self.shared(&edge, &mut units, &mut faults));
         }
         let old = self.old.filter(|_| !touched.monitors);
         let monitors = old.map_or_else(next_generation, |old| old.monitors);
@@ -138,7 +140,7 @@ impl Compiler<'_> {
             snapshot: 0,
             zones,
             units,
-            shared: Arc::new(shared),
+            shared,
             head_limits: crate::h1::limits(&edge.limits),
             timeouts: edge.timeouts.clone(),
             body_bytes: edge.limits.body_bytes,
@@ -205,7 +207,7 @@ impl Compiler<'_> {
         &self,
         table: &mut Table,
         units: &mut Units,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         faults: &mut Vec<UnitFault>,
     ) -> Touched {
         let mut touched = Touched::default();
@@ -237,7 +239,15 @@ impl Compiler<'_> {
                 table.put(entry, false);
             }
         }
-        let outcomes = load::all(self.means, shared, &jobs, units.count(UnitKind::Zone));
+        let load = Load {
+            means: self.means.clone(),
+            shared: shared.clone(),
+            jobs,
+            count: units.count(UnitKind::Zone),
+            serving: self.old.is_some_and(|old| old.zones.len() > 0),
+            next: AtomicUsize::new(0),
+        };
+        let (jobs, outcomes) = load.run();
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             match outcome {
                 Ok(entry) => {

@@ -15,9 +15,13 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Retired(Mutex<Vec<Arc<Live>>>);
 
 impl Retired {
-    /// Takes one that nobody can take into use any more.
+    /// Takes one that is in force no more, or soon.
     pub(crate) fn push(&self, live: Arc<Live>) {
-        self.0.lock().push(live);
+        let mut retired = self.0.lock();
+        // A candidate that was adopted comes twice, and two references of ours would keep it for ever.
+        if !retired.iter().any(|other| Arc::ptr_eq(other, &live)) {
+            retired.push(live);
+        }
     }
 
     /// How many are not freed yet.
@@ -28,7 +32,7 @@ impl Retired {
     /// Frees those that nobody uses; answers how many. Takes milliseconds for many changes: not for a worker's thread.
     pub(crate) fn free(&self) -> usize {
         let mut unused = Vec::new();
-        // Nothing gives out new references, so a count of one stays one.
+        // Out of force nothing gives out new references, so a count of one stays one.
         self.0.lock().retain(|live| {
             let used = Arc::strong_count(live) > 1;
             if !used {
