@@ -17,6 +17,9 @@ use std::time::Instant;
 /// Heads that a stage with too few requests is filled up with, at most.
 const SYNTHETIC_MAX: usize = 200;
 
+/// Units a verdict names.
+const NAMED_MAX: usize = 5;
+
 /// A change on its way.
 pub(super) struct Trial {
     pub number: u64,
@@ -282,7 +285,7 @@ impl Driver {
 
     /// A gate says no: what served before serves all again.
     fn fail(&mut self, trial: Trial, verdict: &Verdict) {
-        let sentence = verdict.to_string();
+        let sentence = format!("{}: {verdict}", self.what_changed(&trial));
         self.take_back(&trial);
         self.process.registry.shared().gate_failures.inc();
         self.tell(Event::new(Kind::GateFailed, "gate", sentence.clone()).snapshot(trial.number));
@@ -310,6 +313,19 @@ impl Driver {
             needs: Vec::new(),
             unix_ms: unix_ms(),
         });
+    }
+
+    /// What the change did, for whoever reads that it was taken back.
+    fn what_changed(&self, trial: &Trial) -> String {
+        if !trial.prepared.effects.is_empty() {
+            return trial.prepared.effects.join("; ");
+        }
+        let changes = self.current.units.changes(&trial.prepared.units);
+        let named = changes.iter().take(NAMED_MAX).map(|c| format!("{} {}", c.kind.name(), c.name));
+        let named: Vec<String> = named.collect();
+        let more = changes.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("changed {}{more}", named.join(", "))
     }
 
     /// No request runs under the candidate any more.

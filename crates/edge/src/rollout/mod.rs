@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 use seawall_guard::Guard;
 use seawall_model::{self as model, Module};
-use seawall_snapshot::{Ack, Cause, Needed, Store, UnitPrefix, Units};
+use seawall_snapshot::{Ack, Cause, Hash, Needed, Store, UnitKind, UnitPrefix, Units};
 use seawall_telemetry::timeline::{Event, Kind, Timeline};
 use status::{Ended, Outcome, Standing};
 use std::collections::VecDeque;
@@ -193,6 +193,10 @@ impl Driver {
         let (sender, orders) = crossbeam_channel::bounded(ORDERS_MAX);
         let status = Arc::new(Mutex::new(Status::default()));
         let data_dir = process.data_dir.clone();
+        let mut intake = Intake::default();
+        if let Some(unit) = boot.units.get(UnitKind::Data, BOT_FEATURES) {
+            intake.begin_with(BOT_FEATURES, Hash::of(&unit.bytes), 0);
+        }
         let driver = Driver {
             overlay: Overlay::load(&data_dir),
             process,
@@ -209,7 +213,7 @@ impl Driver {
                 units: boot.units,
                 since: Instant::now(),
             },
-            intake: Intake::default(),
+            intake,
             trial: None,
             waiting: VecDeque::new(),
             panics: Vec::new(),

@@ -294,18 +294,18 @@ impl Driver {
     }
 
     fn kept(&self, kind: UnitKind, name: &str, why: &str) {
-        let mut event = Event::new(
-            Kind::UnitKept,
-            "check",
-            format!("{} {name} keeps its last version: {why}", kind.name()),
-        )
-        .unit(format!("{} {name}", kind.name()));
+        let unit = format!("{} {name}", kind.name());
+        let text = format!("{unit} keeps its last version: {why}");
+        let mut event = Event::new(Kind::UnitKept, "check", text.clone()).unit(&unit);
         if kind == UnitKind::Zone {
             event = event.zone(name);
         }
         self.tell(event);
-        let kept = &self.process.registry.shared().units_kept;
-        kept.add(1);
+        if kind == UnitKind::Data {
+            // What generates it goes on generating: somebody should look.
+            self.tell(Event::new(Kind::Alert, "artifact", text).unit(&unit));
+        }
+        self.process.registry.shared().units_kept.add(1);
     }
 
     fn publish(&mut self, proposal: &Proposal, units: &Units) -> Result<u64, Refusal> {

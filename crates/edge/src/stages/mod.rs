@@ -192,7 +192,7 @@ impl Stages {
         fields: &mut Fields,
         facts: &mut StageFacts,
     ) -> Result<(), Module> {
-        let Some(part) = self.part(module) else { return Ok(()) };
+        let Some(part) = self.part(module).filter(|_| !host.is_off(module)) else { return Ok(()) };
         let done = host.run(part, &mut facts.faults, || {
             for name in &edits.remove {
                 fields.remove_named(name.as_bytes());
