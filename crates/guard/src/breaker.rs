@@ -139,18 +139,18 @@ impl Breaker {
     /// A run under `pass` ended in a fault. Returns whether this opened the breaker (it was closed before).
     pub fn fault(&self, pass: Pass, now_ms: u64, fault: Fault) -> bool {
         match pass {
-            Pass::Probe => self.open(now_ms, |state| state.kind == PROBING),
+            Pass::Probe => self.open(now_ms, 0, |state| state.kind == PROBING),
             Pass::Closed => {
-                self.counts_enough(now_ms, fault) && self.open(now_ms, |state| state.kind == CLOSED)
+                self.counts_enough(now_ms, fault) && self.open(now_ms, 0, |state| state.kind == CLOSED)
             }
             Pass::Skip => false,
         }
     }
 
-    /// Opens at once, whatever was counted: for a module that does not come back at all. Returns whether this opened
-    /// the breaker (it was closed before).
+    /// Opens at once, whatever was counted, and for long: for a module that does not come back at all, where every probe
+    /// may cost a thread. Returns whether this opened the breaker (it was closed before).
     pub fn trip(&self, now_ms: u64) -> bool {
-        self.open(now_ms, |state| state.kind != OPEN)
+        self.open(now_ms, State::STEP_TRIPPED, |state| state.kind != OPEN)
     }
 
     /// Closes and forgets: for an operator who says that it is mended.
@@ -159,9 +159,9 @@ impl Breaker {
         self.state.store(0, Relaxed);
     }
 
-    /// Moves to open where `from` allows it. Returns whether it was closed.
+    /// Moves to open where `from` allows it, with the delay of step `least` or a later one. Returns whether it was closed.
     #[cold]
-    fn open(&self, now_ms: u64, from: impl Fn(&State) -> bool) -> bool {
+    fn open(&self, now_ms: u64, least: u32, from: impl Fn(&State) -> bool) -> bool {
         let mut was_closed = false;
         let _ = self.state.fetch_update(Relaxed, Relaxed, |found| {
             let state = State::unpack(found);
@@ -169,7 +169,7 @@ impl Breaker {
             from(&state).then(|| {
                 // The first opening, or one long after the last, starts with the shortest delay.
                 let fresh = found == 0 || (was_closed && now_ms > state.at_ms.saturating_add(REMEMBER_MS));
-                let step = if fresh { 0 } else { (state.step + 1).min(State::STEP_MAX) };
+                let step = if fresh { least } else { (state.step + 1).clamp(least, State::STEP_MAX) };
                 let at_ms = now_ms.saturating_add(self.delay_ms(step, now_ms));
                 State { kind: OPEN, step, good: 0, at_ms }.pack()
             })
@@ -223,6 +223,8 @@ struct State {
 impl State {
     /// 1 s doubled six times is more than [`PROBE_DELAY_MAX_MS`].
     const STEP_MAX: u32 = 6;
+    /// The first delay after [`Breaker::trip`]: 1 s doubled five times, half a minute.
+    const STEP_TRIPPED: u32 = 5;
 
     fn pack(self) -> u64 {
         self.kind | u64::from(self.step & 0b111) << 2 | u64::from(self.good & 0b11) << 5 | self.at_ms << 7

@@ -151,12 +151,13 @@ fn soon_after_it_closed_the_delay_goes_on_doubling_and_long_after_it_starts_anew
 }
 
 #[test]
-fn tripping_opens_at_once_and_counts_as_a_failed_probe() {
+fn tripping_opens_at_once_and_for_half_a_minute_and_counts_as_a_failed_probe() {
     let breaker = Breaker::new(1);
     assert!(breaker.trip(0) && !breaker.trip(0));
     let at = next_probe(&breaker, 0);
     assert!(!breaker.trip(at), "it was open");
-    assert!(next_probe(&breaker, at) - at >= 1_500);
+    assert!((24_000..=32_000).contains(&at), "a probe may cost a thread: {at}");
+    assert!(next_probe(&breaker, at) - at >= 45_000);
     breaker.reset();
     assert_eq!(breaker.allow(at), Pass::Closed);
 }
@@ -171,7 +172,7 @@ fn breakers_that_open_together_probe_apart() {
     let mut times: Vec<u64> = (0..100).map(at).collect();
     times.sort_unstable();
     times.dedup();
-    assert!(times.len() > 50 && times.iter().all(|at| (750..=1_000).contains(at)), "{times:?}");
+    assert!(times.len() > 50 && times.iter().all(|at| (24_000..=32_000).contains(at)), "{times:?}");
 }
 
 #[test]
