@@ -175,7 +175,7 @@ pub const GATES: &[Gate] = &[
         least: 0,
         threshold: 1.5,
         fails: "it grew by half and by 256 MiB",
-        distinct: false,
+        distinct: true,
         synthetic: false,
         why: "a candidate is compiled beside what serves and may take as much again for its own zones, not more",
     },

@@ -51,6 +51,8 @@ pub struct Progress {
     lone: Vec<(Metric, u64)>,
     seen: u64,
     seen_synthetic: u64,
+    /// Memory of the process when it was first measured.
+    memory_bytes: Option<u64>,
 }
 
 impl Progress {
@@ -67,6 +69,7 @@ impl Progress {
             lone: Vec::new(),
             seen: 0,
             seen_synthetic: 0,
+            memory_bytes: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Progress {
     #[must_use]
     pub fn after(mut self, history: &Sample) -> Progress {
         self.before.merge(history);
+        self.memory_bytes = history.memory_bytes;
         self
     }
 
@@ -194,7 +198,10 @@ impl Progress {
             module_faults: self.before.module_faults,
             expected_change: self.plan.expected_change,
         };
-        let [(stable, _), (candidate, apart)] = [real.stable, real.candidate].map(Sample::distinct);
+        let [(mut stable, _), (candidate, apart)] = [real.stable, real.candidate].map(Sample::distinct);
+        // Memory belongs to the process: what counts is how it grows from the first look on.
+        self.memory_bytes = self.memory_bytes.or(real.candidate.memory_bytes);
+        stable.memory_bytes = self.memory_bytes;
         let counted = if apart { Counted::Distinct } else { Counted::Requests };
         let distinct = Pair { stable: &stable, candidate: &candidate, counted };
         let mut suspicious = false;

@@ -358,3 +358,15 @@ fn synthetic_requests_count_for_faults_verdicts_and_scores_but_not_for_latency_o
     assert!(!count(|s| s.cache_hits = 0));
     assert!(!count(|s| s.origin_errors = 60));
 }
+
+#[test]
+fn memory_is_compared_with_what_it_was_when_the_rollout_began() {
+    let with = |mib: u64| Sample { memory_bytes: Some(mib << 20), ..well(60) };
+    let mut progress = Progress::new(plan(), 0);
+    assert_eq!(look(&mut progress, 0, &with(300), &with(300)), Step::Wait);
+    assert_eq!(look(&mut progress, 8_000, &with(500), &with(500)), Step::Advance { percent: 10 });
+    let verdict = failed(look(&mut progress, 8_100, &with(600), &with(600)));
+    assert_eq!(verdict.to_string(), "stage 10 %: memory rose from 300 MiB to 600 MiB");
+    let mut progress = Progress::new(plan(), 0).after(&with(200));
+    failed(look(&mut progress, 100, &with(500), &with(500)));
+}

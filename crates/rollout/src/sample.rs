@@ -33,8 +33,8 @@ pub struct Sample {
     pub scores: [u64; 10],
     /// Requests that should have had a score and had none (DESIGN R5: its own band, not zero).
     pub unscored: u64,
-    /// Memory the process holds without its cache, in bytes: now in the candidate's sample, when the rollout began in the
-    /// current one's. `None`: it could not be measured, which is a failure when it lasts (DESIGN R7).
+    /// Memory the process holds now, without its cache, in bytes; both cohorts' samples may say the same. `None`: it could
+    /// not be measured, which is a failure when it lasts (DESIGN R7).
     pub memory_bytes: Option<u64>,
     /// Requests by the hash that chose their cohort. Synthetic requests have none.
     pub spread: Spread,
@@ -74,7 +74,7 @@ impl Sample {
     /// votes; else the counters, for as much as they are worth.
     pub(crate) fn distinct(&self) -> (Sample, bool) {
         if let Some(votes) = self.votes.sample() {
-            return (votes, true);
+            return (Sample { memory_bytes: self.memory_bytes, ..votes }, true);
         }
         let worth = self.spread.worth();
         let mut sample = self.clone();

