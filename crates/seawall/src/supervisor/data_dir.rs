@@ -75,8 +75,11 @@ impl DataDir {
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        file.set_len(0).map_err(unusable)?;
-        writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+        // The lock is what counts. A full disk takes no number, and is no reason not to serve (DESIGN R6).
+        let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the process id is not noted in the data folder");
+        }
         Ok(Self { file })
     }
 
