@@ -89,10 +89,12 @@ pub(crate) fn write(
     }
     w.telling.tell(
         &w.metrics,
-        now_ns,
         || w.now_ns(),
         &mut record,
         |record| {
+            if let Some(sabotage) = w.process.sabotage.as_deref().filter(|_| record.is_our_failure()) {
+                crate::stages::dawdle(sabotage);
+            }
             w.log.borrow_mut().record(record);
             w.tracer.end(&facts.span, record);
         },

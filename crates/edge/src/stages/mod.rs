@@ -12,7 +12,7 @@ mod shared;
 
 pub(crate) use bot::Bot;
 pub(crate) use host::{Host, StageError, Teller, what};
-pub(crate) use sabotage::strike;
+pub(crate) use sabotage::{dawdle, strike};
 pub(crate) use shared::{Shared, UnitFault};
 
 use firewall::Firewall;

@@ -16,6 +16,14 @@ pub(crate) fn strike(sabotage: &Sabotage, live: &Live, zone: &Zone) -> Result<()
     what.map_or(Ok(()), inflict)
 }
 
+/// Makes describing a failure as dear as a drill wants it.
+pub(crate) fn dawdle(sabotage: &Sabotage) {
+    let (began, long) = (Instant::now(), Duration::from_micros(sabotage.describe_us()));
+    while began.elapsed() < long {
+        std::hint::spin_loop();
+    }
+}
+
 /// Does to this thread what a drill wants done to it.
 #[allow(clippy::panic)] // that is what was asked for
 pub(crate) fn inflict(what: What) -> Result<(), StageError> {
