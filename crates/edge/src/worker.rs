@@ -245,6 +245,8 @@ impl Worker {
         self.upstreams.sweep(self.timers.now_ms());
         self.unshared.tick(self.timers.now_ms());
         self.log.borrow_mut().tick();
+        // Where the kernel does not say how busy it was, it counts as busy all the time.
+        self.telling.worked(seawall_sys::thread_cpu_ns().unwrap_or(now_ns));
         if let Some(left_out) = self.telling.summary(self.timers.now_ms()) {
             let id = self.id;
             let text = format!(

@@ -15,10 +15,12 @@
 #![allow(unsafe_code)] // DESIGN R13: the one crate that may; every block below says why it is sound
 
 pub mod alloc;
+mod cpu;
 mod inherit;
 pub mod recorder;
 mod spawn;
 
+pub use cpu::thread_cpu_ns;
 pub use inherit::{
     ClaimError, claim, claim_file, claim_tcp_listener, claim_unix_listener, claim_unix_stream,
 };
