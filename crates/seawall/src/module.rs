@@ -128,6 +128,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_numbers_are_counted_under_the_names_modules_have() {
+        use seawall_telemetry::names::Module as Counted;
+        let names: Vec<&str> = seawall_model::Module::ALL.iter().map(|module| module.name()).collect();
+        let counted: Vec<&str> = Counted::ALL.iter().map(|module| module.name()).collect();
+        assert_eq!(names, counted);
+        assert!(seawall_model::Module::ALL.iter().enumerate().all(|(at, module)| module.index() == at));
+    }
+
+    #[test]
     fn the_table_says_who_switched_a_module_off_and_where_it_fails() {
         let modules: Modules = serde_json::from_str(
             r#"{"modules":[
