@@ -5,9 +5,9 @@ use crate::exchange::Facts;
 use crate::live::Live;
 use crate::worker::LiveRef;
 use seawall_http::RequestHead;
-use seawall_rollout::{Histogram, Sample, Spread};
+use seawall_rollout::{Histogram, Sample, Spread, Vote, Votes};
 use seawall_telemetry::metrics::Counter;
-use seawall_telemetry::names::CacheStatus;
+use seawall_telemetry::names::{CacheStatus, ModuleFault};
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// All requests, in the unit of [`Canary::share`].
 pub(crate) const WHOLE: u32 = 10_000;
+
+/// Unit of the time in a vote: tenths of a second.
+const VOTE_TURN_NS: u64 = 100_000_000;
 
 /// Which configuration a request runs under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +85,7 @@ pub(crate) struct Cells {
     edge_errors: Counter,
     origin_errors: Counter,
     module_faults: Counter,
+    overruns: Counter,
     blocked: Counter,
     cacheable: Counter,
     cache_hits: Counter,
@@ -89,6 +93,7 @@ pub(crate) struct Cells {
     scores: [Counter; 10],
     unscored: Counter,
     lots: [Counter; Spread::BUCKETS],
+    votes: [AtomicU32; Votes::PARTS],
 }
 
 impl Default for Cells {
@@ -101,6 +106,7 @@ impl Default for Cells {
             edge_errors: Counter::default(),
             origin_errors: Counter::default(),
             module_faults: Counter::default(),
+            overruns: Counter::default(),
             blocked: Counter::default(),
             cacheable: Counter::default(),
             cache_hits: Counter::default(),
@@ -108,6 +114,7 @@ impl Default for Cells {
             scores: cells(),
             unscored: Counter::default(),
             lots: cells(),
+            votes: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
 }
@@ -126,7 +133,11 @@ impl Cells {
                 _ => {}
             }
         }
-        self.module_faults.add(facts.stages.faults.len() as u64);
+        let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
+        let small = facts.stages.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;
+        self.module_faults.add(facts.stages.faults.len() as u64 - small);
+        self.overruns.add(small);
+        self.vote(facts, lot, latency_us);
         if facts.stages.blocked {
             self.blocked.inc();
         }
@@ -154,12 +165,33 @@ impl Cells {
         }
     }
 
+    /// Casts the vote of this visitor and page; their earlier one is forgotten.
+    fn vote(&self, facts: &Facts, lot: Lot, latency_us: u64) {
+        let error = facts.error.as_ref().map(|(code, _)| code);
+        let cache_hit = matches!(
+            facts.cache,
+            Some(CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Updating | CacheStatus::Revalidated)
+        );
+        let vote = Vote {
+            latency_us,
+            cacheable: cache_hit || matches!(facts.cache, Some(CacheStatus::Miss | CacheStatus::Expired)),
+            cache_hit,
+            origin_error: matches!(error, Some(502 | 504 | 520..=530)),
+            blocked: facts.stages.blocked,
+            score: facts.stages.score,
+        };
+        if let Some(slot) = self.votes.get(Votes::part(lot.0)) {
+            slot.store(vote.pack(facts.begun_ns / VOTE_TURN_NS), Ordering::Relaxed);
+        }
+    }
+
     /// Adds what is counted here to a sample.
     pub(crate) fn add_to(&self, sample: &mut Sample) {
         sample.requests += self.requests.get();
         sample.edge_errors += self.edge_errors.get();
         sample.origin_errors += self.origin_errors.get();
         sample.module_faults += self.module_faults.get();
+        sample.overruns += self.overruns.get();
         sample.blocked += self.blocked.get();
         sample.cacheable += self.cacheable.get();
         sample.cache_hits += self.cache_hits.get();
@@ -172,6 +204,9 @@ impl Cells {
         sample.unscored += self.unscored.get();
         for (bucket, cell) in self.lots.iter().enumerate() {
             sample.spread.add(bucket, cell.get());
+        }
+        for (part, vote) in self.votes.iter().enumerate() {
+            sample.votes.cast(part, vote.load(Ordering::Relaxed));
         }
     }
 }

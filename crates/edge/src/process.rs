@@ -192,7 +192,10 @@ impl Process {
 
     /// What all requests of a cohort went through since the process began.
     pub(crate) fn sample(&self, cohort: Cohort) -> Sample {
-        let mut sample = Sample { memory_bytes: resident_bytes(), ..Sample::default() };
+        // The cache grows by itself, and that is no candidate's doing.
+        let without_cache = |bytes: u64| bytes.saturating_sub(self.store.stats().memory_bytes);
+        let memory_bytes = resident_bytes().map(without_cache);
+        let mut sample = Sample { memory_bytes, ..Sample::default() };
         for cells in self.cohorts.lock().iter() {
             let [current, candidate] = &**cells;
             match cohort {

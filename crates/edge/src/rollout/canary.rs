@@ -10,6 +10,7 @@ use crate::heads::Recorded;
 use seawall_guard::Guard;
 use seawall_rollout::{Objection, Plan, Progress, Sample, Step, Verdict};
 use seawall_snapshot::{History, Needed};
+use seawall_telemetry::names::ModuleFault;
 use seawall_telemetry::timeline::{Event, Kind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -204,11 +205,17 @@ impl Driver {
         }
         let sabotage = self.process.sabotage.as_deref();
         let wanted = usize::try_from(wanted).unwrap_or(SYNTHETIC_MAX).min(SYNTHETIC_MAX);
-        for recorded in heads.iter().cycle().take(if heads.is_empty() { 0 } else { wanted }) {
+        // Goes on where it stopped: a few are wanted at a time, and all of them are to have their turn.
+        let done = trial.synthetic.first().map_or(0, |sample| sample.requests);
+        let done = usize::try_from(done).unwrap_or(0).checked_rem(heads.len()).unwrap_or(0);
+        for recorded in heads.iter().cycle().skip(done).take(if heads.is_empty() { 0 } else { wanted }) {
             for (live, sample) in [&current, &trial.prepared.live].into_iter().zip(&mut trial.synthetic) {
                 let run = rehearsal::run(live, recorded, sabotage);
                 sample.requests += 1;
-                sample.module_faults += run.facts.faults.len() as u64;
+                let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
+                let small = run.facts.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;
+                sample.module_faults += run.facts.faults.len() as u64 - small;
+                sample.overruns += small;
                 sample.blocked += u64::from(matches!(run.fate, Fate::Stage(_)) && run.facts.blocked);
                 match run.facts.score {
                     Some(Some(score)) => {
