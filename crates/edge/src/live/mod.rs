@@ -10,6 +10,7 @@
 //! nothing behind.
 
 mod compile;
+mod crew;
 mod entry;
 mod load;
 pub(crate) mod rest;
@@ -33,7 +34,7 @@ use seawall_net::tls::certs::CertFiles;
 use seawall_snapshot::{Change, Unit, UnitKind, Units, codec};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every worker serves by.
 #[derive(Clone)]
@@ -242,13 +243,11 @@ impl Compiler<'_> {
         let load = Load {
             means: self.means.clone(),
             shared: shared.clone(),
-            jobs,
             count: units.count(UnitKind::Zone),
             serving: self.old.is_some_and(|old| old.zones.len() > 0),
-            next: AtomicUsize::new(0),
         };
-        let (jobs, outcomes) = load.run();
-        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+        let jobs: Arc<[Job]> = jobs.into();
+        for (job, outcome) in jobs.iter().zip(load.run(&jobs)) {
             match outcome {
                 Ok(entry) => {
                     touched.note(job.past.as_deref(), Some(&entry));
@@ -257,8 +256,8 @@ impl Compiler<'_> {
                 Err(fault) => {
                     let name = job.unit.name.to_string();
                     self.keep(units, UnitKind::Zone, &name);
-                    if let Some(past) = job.past {
-                        table.put(past, true);
+                    if let Some(past) = &job.past {
+                        table.put(past.clone(), true);
                     }
                     faults.push(UnitFault { kind: UnitKind::Zone, name, why: fault.to_string() });
                 }
