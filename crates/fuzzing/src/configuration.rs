@@ -1,6 +1,6 @@
 //! The text of a `seawall.toml`.
 
-use seawall_snapshot::parse;
+use seawall_snapshot::{decode_edge, decode_list, decode_zone, encode_edge, encode_list, encode_zone, parse};
 use std::path::Path;
 
 /// A configuration file. Relative paths lead nowhere, so no certificate can be read.
@@ -24,6 +24,14 @@ pub fn configuration(data: &[u8]) {
             assert!(!pool.origins.is_empty() && pool.fallback.iter().all(|name| zone.pool(name).is_some()));
         }
     }
+    // What is taken here, every edge takes again from its unit.
+    for zone in site.zones.iter().chain(&parsed.degraded) {
+        assert_eq!(decode_zone(&encode_zone(zone)).as_ref(), Ok(zone));
+    }
+    for list in &site.lists {
+        assert_eq!(decode_list(&encode_list(list)).as_ref(), Ok(list));
+    }
+    decode_edge(&encode_edge(&site.edge)).unwrap();
     // Reading is a function of the text.
     let again = parse(&text, Path::new("/nonexistent"), &[]);
     assert_eq!((again.site, again.problems.len()), (parsed.site, parsed.problems.len()));

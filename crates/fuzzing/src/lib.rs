@@ -22,6 +22,7 @@ mod framing;
 mod heads;
 mod input;
 pub mod mutate;
+mod units;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,7 @@ targets! {
     addresses::proxy_header = "PROXY protocol v1 and v2: verdicts stand, headers written again read the same",
     addresses::client_address = "the client's address from forwarding fields: only trusted peers move it",
     configuration::configuration = "seawall.toml: every problem in place, what is left holds together",
+    units::units = "units of a snapshot: what is taken is whole and has one form, what is not is told",
     caching::cache_directives = "Cache-Control and its kin, dates, tags, Accept-Encoding as variants",
     caching::cache_exchange = "storing, reusing, validating and answering from heads of any kind",
     caching::cache_records = "policy records and Vary specifications read back from disk",

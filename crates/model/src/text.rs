@@ -16,8 +16,12 @@ use crate::quantity::{duration_ms, show_ms};
 /// Characters of a refused text that are quoted back.
 const QUOTED: usize = 80;
 
-/// A refusal that quotes the text and says what is wrong with it.
+/// A refusal that quotes the text and says what is wrong with it. A text with an @ is not quoted: what stands in front of
+/// it may be a password.
 pub(crate) fn refused<E: Error>(text: &str, fault: impl fmt::Display) -> E {
+    if text.contains('@') {
+        return E::custom(fault);
+    }
     let short: String = text.chars().take(QUOTED).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
     E::custom(format_args!("{short:?}{more}: {fault}"))

@@ -17,9 +17,9 @@ use seawall_model::{Edge, List, Module, ModuleSetting, Modules, Site, Zone};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::short;
+use crate::context::{Spot, short};
 use crate::strict::Strict;
-use crate::unit::{Measured, Unit, UnitKind};
+use crate::unit::{LimitFault, Measured, Unit, UnitKind};
 use crate::unit_fault::{Checked, Fault, UnitFault};
 use crate::units::Units;
 use crate::valid;
@@ -207,6 +207,40 @@ fn encode(document: &impl Serialize) -> Bytes {
     bytes.into()
 }
 
+/// How many bytes a document has as a unit.
+pub(crate) fn bytes_of(document: &impl Serialize) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting does not fail.
+    let _ = serde_json::to_writer(&mut count, document);
+    count.0
+}
+
+/// Reports a document that is beyond the bytes of its kind of unit, and warns of one that is near.
+pub(crate) fn check_bytes(spot: &Spot<'_, '_>, kind: UnitKind, name: &str, document: &impl Serialize) {
+    let told = |near: &str, fault: &LimitFault| {
+        let (kind, value, limit) = (fault.kind.name(), fault.value, fault.limit);
+        format!(
+            "the {kind} has {value} bytes as a unit, {near} the limit of {limit}: {}",
+            fault.kind.rules().reason
+        )
+    };
+    match kind.measure(name, "bytes", bytes_of(document)) {
+        Measured::Fine => {}
+        Measured::Near(fault) => spot.warn(told("near", &fault), None),
+        Measured::Beyond(fault) => spot.error(told("more than", &fault), "make several of it".to_owned()),
+    }
+}
+
 fn decode<T: DeserializeOwned>(kind: UnitKind, name: Option<&str>, bytes: &[u8]) -> Result<T, UnitFault> {
     if let Measured::Beyond(beyond) = kind.measure(name.unwrap_or_default(), "bytes", bytes.len() as u64) {
         let fault = Fault::new(
@@ -250,7 +284,13 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Box<
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let at = format!(" at line {} column {}", error.line(), error.column());
-    let message = crate::context::clean(text.strip_suffix(&at).unwrap_or(&text), 240);
+    let mut message = crate::context::clean(text.strip_suffix(&at).unwrap_or(&text), 240);
+    // A text in the wrong place is quoted, and may be a URL with a password.
+    if let Some((before, _)) = message.split_once("://")
+        && message.contains('@')
+    {
+        message = format!("{before}://…");
+    }
     match error.classify() {
         serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
             format!("this is not JSON: {message}, at byte {}", error.column())

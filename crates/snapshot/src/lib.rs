@@ -15,6 +15,7 @@ mod context;
 mod disk;
 mod document;
 mod edge;
+mod effects;
 mod files;
 mod gc;
 mod history;
@@ -56,7 +57,9 @@ use crate::context::{At, Context, Place, show_path};
 use crate::reader::Reader;
 
 pub use blame::{DEATHS, EARLY_MS, Verdict};
-pub use change::{Ack, Effect, Needed, Review, check, review};
+/// What the bytes of a unit are held in.
+pub use bytes::Bytes;
+pub use change::{Ack, AckFault, Needed, Review, SET_LEAST, SHARE_PERCENT, check, review};
 pub use clock::SteadyClock;
 pub use codec::{
     BOT_FEATURES, DataFiles, EDGE, check_edge_lists, check_lists, decode_edge, decode_list, decode_module,
@@ -64,6 +67,7 @@ pub use codec::{
     modules_of, units_of, zone_of,
 };
 pub use document::document;
+pub use effects::Effect;
 pub use history::{
     Cause, Death, Entry, GOOD_LEAST, HISTORY_LEAST, History, Quarantine, Refused, State, Undeletable,
     UnitPrefix,
@@ -147,6 +151,13 @@ pub fn parse(text: &str, base_dir: &Path, env: &[(String, String)]) -> Parsed {
         edge::check_environment(&cx);
         let lists = list::read(&root);
         let mut site = edge::read(&root);
+        if cx.fatal_errors() == 0
+            && let Err(fault) = valid::edge_with_modules(&site.edge)
+        {
+            let (path, message, fix) = fault.into_parts();
+            root.spot().error(format!("edge.{path}: {message}"), fix);
+        }
+        codec::check_bytes(&root.spot(), UnitKind::Edge, EDGE, &site.edge);
         let usable = cx.fatal_errors() == 0 && !lists.unreadable;
         let zones = zone::read(&root);
         root.close();

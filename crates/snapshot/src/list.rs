@@ -9,10 +9,12 @@ use std::path::Path;
 use ipnet::IpNet;
 use seawall_model::{List, limits};
 
+use crate::codec::check_bytes;
 use crate::context::{Spot, short, show_path};
 use crate::listen::{net, range};
 use crate::names::{plain_name, reported};
 use crate::reader::Reader;
+use crate::unit::UnitKind;
 use crate::unit_fault::Checked;
 use crate::valid;
 
@@ -48,9 +50,12 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Lists {
                 "give each list its own name".to_owned(),
             );
         }
-        let addresses = addresses(table);
+        let list = List { name: name.clone(), addresses: addresses(table) };
         if cx.errors() == before.get() {
-            lists.sound.push(List { name, addresses });
+            check_bytes(&table.spot(), UnitKind::List, &list.name, &list);
+        }
+        if cx.errors() == before.get() {
+            lists.sound.push(list);
         } else if !name.is_empty() && !lists.refused.contains(&name) {
             lists.refused.push(name);
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use seawall_model::{Bot, HostPattern, Route, Zone, limits};
 use toml::de::DeValue;
 
+use crate::codec::check_bytes;
 use crate::context::{Spot, short};
 use crate::files::certificates;
 use crate::modules::modules;
@@ -14,6 +15,7 @@ use crate::pool::pools;
 use crate::reader::Reader;
 use crate::route::routes;
 use crate::rule::{bans, rules};
+use crate::unit::UnitKind;
 use crate::valid;
 
 /// The zones read, those that cannot be used left out.
@@ -67,12 +69,14 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Zones {
 /// be read again.
 fn check_whole(table: &Reader<'_, '_>, zone: &Zone) {
     let (errors, of_files) = table.cx.zone_errors();
-    if errors == of_files
-        && let Err(fault) = valid::zone(zone)
-    {
+    if errors != of_files {
+        return;
+    }
+    if let Err(fault) = valid::zone(zone) {
         let (path, message, fix) = fault.into_parts();
         table.spot().error(format!("{path}: {message}"), fix);
     }
+    check_bytes(&table.spot(), UnitKind::Zone, &zone.name, zone);
 }
 
 /// How a zone is called in reports: by its name, or by its place where it has none.

@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use seawall_model::{Edge, Modules};
 use seawall_snapshot::schema::{Kind, ROOT, Table};
-use seawall_snapshot::{Parsed, parse};
+use seawall_snapshot::{
+    Parsed, check_lists, decode_edge, decode_list, decode_zone, encode_edge, encode_list, encode_zone, parse,
+};
 
 const FULL: &str = include_str!("full.toml");
 
@@ -20,7 +23,19 @@ fn check(text: &str, parsed: &Parsed) {
     match &parsed.site {
         None => assert!(parsed.has_errors() && parsed.is_wholly_bad()),
         Some(site) => {
+            // What the reader of the file takes, the reader of units takes, and it is the same.
+            let modules = site.edge.modules.clone();
+            let edge = Edge { modules: Modules::default(), ..site.edge.clone() };
+            assert_eq!(decode_edge(&encode_edge(&Edge { modules, ..edge.clone() })), Ok(edge));
+            for list in &site.lists {
+                assert_eq!(decode_list(&encode_list(list)).as_ref(), Ok(list));
+            }
+            let refused = |name: &str| parsed.refused_lists.iter().any(|list| list == name);
+            let has_list = |name: &str| site.lists.iter().any(|list| list.name == name) || refused(name);
+            let nameless = parsed.problems.iter().any(|problem| problem.path.starts_with("list["));
             for zone in site.zones.iter().chain(&parsed.degraded) {
+                assert_eq!(decode_zone(&encode_zone(zone)).as_ref(), Ok(zone));
+                assert!(nameless || check_lists(zone, has_list).is_ok(), "{zone:?}");
                 assert!(
                     !zone.hosts.is_empty() && !zone.pools.is_empty() && !zone.routes.is_empty(),
                     "{zone:?}"
@@ -127,12 +142,12 @@ proptest! {
             text.push('\n');
         }
         run(&text);
-        run(&format!("{name} = {value}\n[edge]\n{name} = {other}\n[[zone]]\n{name} = {value}\n[[zone.pool]]\n{name} = {other}\n[[zone.route]]\n{name} = {value}\n"));
+        run(&format!("{name} = {value}\n[edge]\n{name} = {other}\n[[zone]]\n{name} = {value}\n[[zone.pool]]\n{name} = {other}\n[[zone.route]]\n{name} = {value}\n[[zone.rule]]\n{name} = {other}\n[[list]]\n{name} = {value}\n"));
     }
 
     #[test]
     fn any_environment_is_answered(name in "SEAWALL_(EDGE_)?[A-Z_]{0,20}", value in "\\PC{0,30}") {
-        let vars = ["SEAWALL_EDGE_HTTP", "SEAWALL_EDGE_WORKERS", "SEAWALL_EDGE_DRAIN", "SEAWALL_EDGE_NODE", "SEAWALL_EDGE_LOG_REDACT_QUERY", "SEAWALL_DATA_DIR"];
+        let vars = ["SEAWALL_EDGE_HTTP", "SEAWALL_EDGE_WORKERS", "SEAWALL_EDGE_DRAIN", "SEAWALL_EDGE_NODE", "SEAWALL_EDGE_LOG_REDACT_QUERY", "SEAWALL_EDGE_ROLLOUT_STAGES", "SEAWALL_EDGE_MODULES_BOT", "SEAWALL_DATA_DIR"];
         let vars: Vec<(String, String)> = vars.iter().map(|n| ((*n).to_owned(), value.clone())).chain([(name, value.clone())]).collect();
         check(FULL, &parse(FULL, Path::new("/nowhere"), &vars));
     }

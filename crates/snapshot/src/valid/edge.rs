@@ -14,8 +14,18 @@ use crate::names::check_plain_name;
 use crate::schema;
 use crate::unit_fault::{At as _, Checked, Fault, text, within};
 
-/// Whether an edge could run with these settings.
+/// Whether an edge could run with these settings, as the unit of the edge holds them.
 pub(crate) fn edge(edge: &Edge) -> Checked {
+    if !edge.modules.is_empty() {
+        let fault =
+            Fault::new("settings of modules are units of their own", "leave them out here".to_owned());
+        return Err(fault).at("modules");
+    }
+    edge_with_modules(edge)
+}
+
+/// Whether an edge could run with these settings.
+pub(crate) fn edge_with_modules(edge: &Edge) -> Checked {
     listeners(edge)?;
     count(&schema::EDGE, "workers", edge.workers)?;
     node(&edge.node).at("node")?;
@@ -36,11 +46,6 @@ pub(crate) fn edge(edge: &Edge) -> Checked {
     resolver(&edge.resolver).at("resolver")?;
     trace(&edge.trace).at("trace")?;
     rule::ban_names(&edge.bans)?;
-    if !edge.modules.is_empty() {
-        let fault =
-            Fault::new("settings of modules are units of their own", "leave them out here".to_owned());
-        return Err(fault).at("modules");
-    }
     if let Some(features) = &edge.bot_features {
         path(features).at("bot_features")?;
     }

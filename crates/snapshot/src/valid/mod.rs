@@ -11,7 +11,8 @@ mod rule;
 mod zone;
 
 pub(crate) use edge::{
-    check_endpoint, check_list_net, check_log_field, check_query_key, check_stages, clash, edge, list,
+    check_endpoint, check_list_net, check_log_field, check_query_key, check_stages, clash, edge,
+    edge_with_modules, list,
 };
 pub(crate) use pool::{check_expects_body, check_monitor_path};
 pub(crate) use rule::{bans, check_field, check_pattern, lists_of_zone, names_no_list, nothing_asked};

@@ -163,6 +163,10 @@ fn a_refusal_names_unit_field_limit_and_value() {
             "zone \"a.test\", pools[0].origins[0].url: the address holds a user name or password, which Seawall does not send",
         ),
         (
+            zone(&format!("{ORIGINS},\"retries\":\"http://u:hunter2@a\""), ""),
+            "zone \"a.test\", pools[0].retries: invalid type: string \"http://…",
+        ),
+        (
             zone(r#""origins":[{"url":"http://a","name":"a","tls":"full"}]"#, ""),
             "zone \"a.test\", pools[0].origins[0].tls: `tls` is set for an http:// origin, which is spoken to in cleartext; write https://, or tls off",
         ),
@@ -180,7 +184,7 @@ fn a_refusal_names_unit_field_limit_and_value() {
         ),
         (String::new(), "zone \"\": this is not JSON: EOF while parsing a value, at byte 0"),
         ("[]".to_owned(), "zone \"\": invalid type: sequence, expected struct Zone"),
-        ("null".to_owned(), "zone \"\": null stands for nothing here: leave the field out"),
+        ("null".to_owned(), "zone \"\": invalid type: null, expected struct Zone"),
         (
             r#"{"name":"A.test","hosts":["a"],"pools":[],"routes":[]}"#.to_owned(),
             "zone \"A.test\", name: `A.test` is not in lower case; write \"a.test\"",
@@ -199,6 +203,35 @@ fn a_refusal_names_unit_field_limit_and_value() {
     }
     let fault = decode_zone(zone(&format!("{ORIGINS},\"retries\":11"), "").as_bytes()).unwrap_err();
     assert_eq!((&*fault.field, fault.limit, fault.value), ("pools[0].retries", Some(10), Some(11)));
+}
+
+#[test]
+fn a_zone_larger_than_its_unit_may_be_is_told_when_the_file_is_read() {
+    let long = "x".repeat(8_000);
+    let mut text =
+        "[[zone]]\nname = \"a.test\"\npool = [{ name = \"app\", origins = [{ url = \"http://a\" }] }]\n"
+            .to_owned();
+    let route = |index: usize| {
+        format!("[[zone.route]]\npath = \"/{index}\"\nrequest_headers = {{ set = {{ X-A = \"{long}\" }} }}\n")
+    };
+    (0..450).for_each(|index| text.push_str(&route(index)));
+    let near = parse(&text, Path::new(""), &[]);
+    assert!(
+        !near.has_errors()
+            && near
+                .problems
+                .iter()
+                .any(|problem| problem.message.contains("as a unit, near the limit of 4194304"))
+    );
+    (450..600).for_each(|index| text.push_str(&route(index)));
+    let beyond = parse(&text, Path::new(""), &[]);
+    assert!(beyond.site.unwrap().zones.is_empty());
+    assert!(
+        beyond
+            .problems
+            .iter()
+            .any(|problem| problem.message.contains("as a unit, more than the limit of 4194304"))
+    );
 }
 
 #[test]
