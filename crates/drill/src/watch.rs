@@ -13,10 +13,15 @@ use crate::installation::Installation;
 use crate::load::lock;
 use crate::proc;
 
-/// Between two looks.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// Between two looks at what serves: stages of a drill take some hundreds.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Metrics are scraped at one look in so many.
+const SCRAPE_EVERY: u64 = 3;
 /// Most looks kept: twenty minutes.
-const READINGS_MAX: usize = 5_000;
+const READINGS_MAX: usize = 12_000;
+
+/// Shortest time a rate is taken over, milliseconds: the kernel counts processor time in hundredths of a second.
+const RATE_MS: u64 = 500;
 
 /// One look.
 #[derive(Clone, Debug, Default)]
@@ -83,13 +88,17 @@ impl Readings {
     #[must_use]
     pub fn rates(&self, of: impl Fn(&Reading) -> Option<f64>) -> Vec<(u64, f64)> {
         let mut out = Vec::new();
-        for pair in self.all.windows(2) {
-            let [before, after] = pair else { continue };
-            if let (Some(a), Some(b), true) = (of(before), of(after), before.edge == after.edge) {
-                let seconds = after.at_ms.saturating_sub(before.at_ms) as f64 / 1000.0;
-                if seconds > 0.0 && b >= a {
-                    out.push((after.at_ms, (b - a) / seconds));
-                }
+        let mut last: Option<(&Reading, f64)> = None;
+        for after in &self.all {
+            let Some(b) = of(after) else { continue };
+            let Some((before, a)) = last.filter(|(before, _)| before.edge == after.edge) else {
+                last = Some((after, b));
+                continue;
+            };
+            let ms = after.at_ms.saturating_sub(before.at_ms);
+            if ms >= RATE_MS {
+                out.push((after.at_ms, (b - a).max(0.0) * 1000.0 / ms as f64));
+                last = Some((after, b));
             }
         }
         out
@@ -148,8 +157,8 @@ impl Drop for Watch {
 }
 
 async fn look_on(data_dir: PathBuf, supervisor: u32, began: Instant, readings: Arc<Mutex<Readings>>) {
-    loop {
-        let reading = look(&data_dir, supervisor, began).await;
+    for number in 0_u64.. {
+        let reading = look(&data_dir, supervisor, began, number.is_multiple_of(SCRAPE_EVERY)).await;
         keep(&readings, reading);
         tokio::time::sleep(INTERVAL).await;
     }
@@ -162,9 +171,13 @@ fn keep(readings: &Mutex<Readings>, reading: Reading) {
     }
 }
 
-async fn look(data_dir: &std::path::Path, supervisor: u32, began: Instant) -> Reading {
+async fn look(data_dir: &std::path::Path, supervisor: u32, began: Instant, scrape: bool) -> Reading {
     let edge = proc::edge_of(supervisor);
-    let metrics = admin::ask(data_dir, Method::GET, "/metrics", None).await;
+    let metrics = if scrape {
+        admin::ask(data_dir, Method::GET, "/metrics", None).await
+    } else {
+        Ok((0, String::new()))
+    };
     let snapshot = admin::ask(data_dir, Method::GET, "/snapshot", None).await;
     Reading {
         at_ms: began.elapsed().as_millis() as u64,

@@ -175,7 +175,8 @@ fn conclude(scene: &mut Scene, what: &str, rows: Vec<(Vec<String>, bool)>) {
 
 async fn orders(scene: &mut Scene, edge: &Installation) {
     let good = [
-        ("/module", json!({ "name": "firewall", "zone": "a.test", "state": "off" })),
+        // Without a zone it means all of them, so it is switched to what it is.
+        ("/module", json!({ "name": "firewall", "zone": "a.test", "state": "on" })),
         ("/snapshot/apply", json!({ "acknowledge": ["removed_zones=1"], "base": 1, "quick": false })),
         ("/snapshot/rollback", json!({ "to": 1 })),
         ("/snapshot/unpin", json!({ "artifact": "bot-features" })),
