@@ -11,6 +11,7 @@
 use std::fmt;
 
 use crate::history::{Death, Entry, History, State, UnitPrefix};
+use crate::unit::Hash;
 
 /// A process that ran shorter than this with a snapshot died of beginning with it.
 pub const EARLY_MS: u64 = 60_000;
@@ -87,7 +88,7 @@ impl fmt::Display for Verdict {
 }
 
 impl History {
-    /// An edge process died after `ran_ms`, with the units of `suspects` ([`Hash::prefix`](crate::Hash::prefix)) in hand.
+    /// An edge process died after `ran_ms`, with the units of `suspects` ([`Hash::prefix`]) in hand.
     ///
     /// Afterwards [`History::start_with`] says what the next process begins with.
     pub fn died(&mut self, ran_ms: u64, now_unix_ms: u64, suspects: &[u64]) -> Verdict {
@@ -139,6 +140,16 @@ impl History {
         entry.reason = None;
         entry.deaths.clear();
         true
+    }
+
+    /// Lets a content be tried again that was found to break the edge, under whatever numbers; false where it was not.
+    pub fn release_content(&mut self, content: &Hash) -> bool {
+        let numbers: Vec<u64> =
+            self.entries.iter().filter(|entry| entry.content == *content).map(|entry| entry.number).collect();
+        let refused = self.refused.len();
+        self.refused.retain(|refused| refused.content != *content);
+        let released = numbers.into_iter().filter(|number| self.release(*number)).count();
+        released > 0 || self.refused.len() < refused
     }
 
     /// Begins the soak of what serves anew. What was superseded does not serve and cannot show that it would have lived.

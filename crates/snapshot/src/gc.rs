@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
-use crate::store_fault::StoreFault;
 use crate::pack::{self, Sort};
 use crate::store::Store;
+use crate::store_fault::StoreFault;
 use crate::tree::Written;
 use crate::unit::Hash;
 
@@ -72,13 +72,17 @@ impl Store {
         // Which pack each object is kept in.
         let mut place: HashMap<Hash, usize> = HashMap::new();
         for (at, pack) in packs.iter_mut().enumerate() {
-            pack::scan(&pack.path, |_, _| false, |met| {
-                if live.contains(&met.hash) && !place.contains_key(&met.hash) {
-                    place.insert(met.hash, at);
-                    pack.live += met.size;
-                }
-                Ok(())
-            })
+            pack::scan(
+                &pack.path,
+                |_, _| false,
+                |met| {
+                    if live.contains(&met.hash) && !place.contains_key(&met.hash) {
+                        place.insert(met.hash, at);
+                        pack.live += met.size;
+                    }
+                    Ok(())
+                },
+            )
             .map_err(cannot)?;
         }
         let stays = |pack: &Pack| pack.size >= LARGE_BYTES && pack.live * 2 >= pack.size;

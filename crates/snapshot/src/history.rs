@@ -305,7 +305,9 @@ impl History {
         order.extend(self.good().map(|entry| entry.number));
         // Trial ones that served and did not die, then those never tried, then those that something was found with.
         order.extend(trial().filter(served).filter(|entry| entry.deaths.is_empty()).map(|e| e.number));
-        order.extend(trial().filter(|entry| entry.reason.is_none() && entry.deaths.is_empty()).map(|e| e.number));
+        order.extend(
+            trial().filter(|entry| entry.reason.is_none() && entry.deaths.is_empty()).map(|e| e.number),
+        );
         order.extend(trial().map(|entry| entry.number));
         let mut seen = Vec::new();
         order.retain(|number| {
@@ -455,7 +457,8 @@ impl History {
     /// ([`Store::effective`](crate::Store::effective)).
     pub fn quarantine_unit(&mut self, unit: UnitPrefix, reason: &str, now_unix_ms: u64) {
         if self.quarantined_units.len() >= QUARANTINED_UNITS_MAX
-            && let Some(oldest) = self.quarantined_units.iter().min_by_key(|(_, q)| q.unix_ms).map(|(u, _)| *u)
+            && let Some(oldest) =
+                self.quarantined_units.iter().min_by_key(|(_, q)| q.unix_ms).map(|(u, _)| *u)
         {
             self.quarantined_units.remove(&oldest);
         }

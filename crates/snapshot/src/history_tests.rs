@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::history::{Cause, HISTORY_LEAST, Undeletable};
-use crate::unit::Hash;
 
 /// Soak of these tests, in milliseconds: ten minutes.
 const SOAK: u64 = 600_000;
@@ -310,6 +309,11 @@ fn what_is_refused_stays_refused_when_its_snapshot_is_pruned() {
     let bad = publish(&mut history, 7, "file");
     assert!(history.quarantine(bad, "it hurts") && history.release(bad));
     assert_eq!((state(&history, bad), history.refusal(&content(7))), (State::Trial, None));
+    // By content, wherever it is noted.
+    assert!(history.release_content(&content(9)) && !history.release_content(&content(9)));
+    assert_eq!(history.refusal(&content(9)), None);
+    assert!(history.quarantine(bad, "it hurts") && history.release_content(&content(7)));
+    assert_eq!((state(&history, bad), history.refusal(&content(7))), (State::Trial, None));
 }
 
 #[test]
@@ -362,13 +366,21 @@ fn a_history_is_read_as_it_is_written() {
 /// What may happen to a history, with the choice of a snapshot as a number to be reduced to one that is there.
 #[derive(Clone, Debug)]
 enum Step {
-    Publish { of: u8, rollback: bool },
+    Publish {
+        of: u8,
+        rollback: bool,
+    },
     Propose(usize),
     Fail,
     Adopt,
     /// A process dies after so long with these units in hand, and another starts.
-    Die { after: u64, suspects: Vec<u64> },
-    Restart { fresh: bool },
+    Die {
+        after: u64,
+        suspects: Vec<u64>,
+    },
+    Restart {
+        fresh: bool,
+    },
     Soak,
     Wait(u64),
     Quarantine(usize),
@@ -451,7 +463,11 @@ fn apply(step: &Step, history: &mut History, w: &mut Witness) {
         Step::Soak => {
             while let Some(number) = history.soak(w.now, SOAK) {
                 let began = w.began.get(&number).copied();
-                assert!(began.is_some_and(|began| w.now - began >= SOAK), "{number} since {began:?}, {}", w.now);
+                assert!(
+                    began.is_some_and(|began| w.now - began >= SOAK),
+                    "{number} since {began:?}, {}",
+                    w.now
+                );
                 let entry = history.entry(number).unwrap();
                 assert!(!entry.spoiled && entry.deaths.is_empty());
                 w.soaked.insert(entry.content);

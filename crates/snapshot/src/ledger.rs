@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, beside};
-use crate::store_fault::{StoreFault, is_full};
 use crate::history::History;
 use crate::manifest::Manifest;
+use crate::store_fault::{StoreFault, is_full};
 use crate::unit::Hash;
 
 /// How long a lock is waited for. Whoever holds it writes a few files; a process that died holds none.

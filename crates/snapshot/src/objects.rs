@@ -143,7 +143,10 @@ impl Objects {
             return Err(format!("{kind} {name:?} ({}) is missing", row.hash.short()));
         };
         if Hash::of_unit(kind, name, bytes) != row.hash {
-            return Err(format!("{kind} {name:?} is damaged: its bytes have another hash than {}", row.hash.short()));
+            return Err(format!(
+                "{kind} {name:?} is damaged: its bytes have another hash than {}",
+                row.hash.short()
+            ));
         }
         // A clone of bytes that were never shared costs an allocation; each is taken once as a rule.
         let bytes = bytes.clone();

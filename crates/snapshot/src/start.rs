@@ -1,11 +1,11 @@
 //! What an edge starts with: the units of a snapshot, without those that were found to break it.
 
-use crate::store_fault::StoreFault;
 use crate::history::{Cause, History, UnitPrefix};
 use crate::ledger::Ledger;
 use crate::manifest::Manifest;
 use crate::objects::{Objects, Repair};
 use crate::store::{Store, serves};
+use crate::store_fault::StoreFault;
 use crate::unit::{Hash, UnitKind};
 use crate::units::Units;
 
@@ -118,14 +118,16 @@ impl Store {
             replaced.push(Replaced { kind, name, reason, with });
         }
         if !history.quarantined_units.is_empty() {
-            let ill: Vec<_> = units.iter().filter(|unit| history.is_quarantined_unit(&unit.hash)).cloned().collect();
+            let ill: Vec<_> =
+                units.iter().filter(|unit| history.is_quarantined_unit(&unit.hash)).cloned().collect();
             for unit in ill {
                 let reason = history
                     .quarantined_units
                     .get(&UnitPrefix(unit.hash.prefix()))
                     .map_or_else(String::new, |quarantine| quarantine.reason.clone());
                 let old = Some(unit.hash);
-                let mut with = self.other_version(history, &mut objects, &mut units, unit.kind, &unit.name, old);
+                let mut with =
+                    self.other_version(history, &mut objects, &mut units, unit.kind, &unit.name, old);
                 if with == Instead::Nothing {
                     let last = unit.kind == UnitKind::Zone && units.count(UnitKind::Zone) == 1;
                     if last || !unit.kind.rules().may_be_left_out {
@@ -154,7 +156,8 @@ impl Store {
             if !history.entry(number).is_some_and(|entry| serves(entry.state)) {
                 continue;
             }
-            let Some(unit) = self.manifest(number).ok().and_then(|manifest| objects.find(&manifest, kind, name))
+            let Some(unit) =
+                self.manifest(number).ok().and_then(|manifest| objects.find(&manifest, kind, name))
             else {
                 continue;
             };

@@ -190,13 +190,19 @@ fn what_is_in_use_is_not_deleted() {
     let fourth = store.publish(&changed(&units, "a.test", "3"), None, &cause()).unwrap().number;
     store.update(|history| history.adopted(second, 3_000)).unwrap();
     store.update(|history| assert!(history.proposed(third))).unwrap();
-    for (number, why) in [(first, "newest good"), (second, "serves"), (third, "on its way"), (9, "no snapshot 9")] {
+    for (number, why) in
+        [(first, "newest good"), (second, "serves"), (third, "on its way"), (9, "no snapshot 9")]
+    {
         let fault = store.delete(number).unwrap_err();
         assert!(fault.to_string().contains(why), "{fault}");
     }
     store.delete(fourth).unwrap();
     assert!(store.load(fourth).is_err());
-    assert_eq!(store.publish(&changed(&units, "a.test", "3"), None, &cause()).unwrap().number, 5, "never 4 again");
+    assert_eq!(
+        store.publish(&changed(&units, "a.test", "3"), None, &cause()).unwrap().number,
+        5,
+        "never 4 again"
+    );
 }
 
 /// Runs `change` on copies of a folder with writing stopped after each possible step or byte, and gives each to `check`.
@@ -282,7 +288,10 @@ fn an_update_that_stops_anywhere_leaves_the_old_history_or_the_new() {
         |store, done, place| {
             let history = store.history().unwrap();
             let current = history.current;
-            assert!(if done { current == Some(2) } else { current == Some(1) || current == Some(2) }, "{place}");
+            assert!(
+                if done { current == Some(2) } else { current == Some(1) || current == Some(2) },
+                "{place}"
+            );
             assert_eq!(history.entries.len(), 2, "{place}");
             assert_eq!(history.entry(1).unwrap().state, State::Good, "{place}");
         },
@@ -307,7 +316,8 @@ fn pruning_that_stops_anywhere_leaves_every_snapshot_whole_or_gone() {
             store.collect(true)
         },
         |store, done, place| {
-            let numbers: Vec<u64> = store.history().unwrap().entries.iter().map(|entry| entry.number).collect();
+            let numbers: Vec<u64> =
+                store.history().unwrap().entries.iter().map(|entry| entry.number).collect();
             assert!(numbers.len() >= 11 && numbers.contains(&1), "{place}: {numbers:?}");
             assert!(!done || numbers.len() == 11, "{place}: {numbers:?}");
             for number in numbers {
@@ -357,8 +367,13 @@ fn a_byte_that_changed_anywhere_is_never_taken_for_the_content() {
             for (number, wanted) in [(1, &before), (newest, &after)] {
                 if let Ok((_, units)) = store.load(number) {
                     assert_eq!(units.hash(), wanted.hash(), "{at} of {}", path.display());
-                    assert_eq!(units.iter().map(|unit| Hash::of_unit(unit.kind, &unit.name, &unit.bytes)).collect::<Vec<_>>(),
-                        units.iter().map(|unit| unit.hash).collect::<Vec<_>>());
+                    assert_eq!(
+                        units
+                            .iter()
+                            .map(|unit| Hash::of_unit(unit.kind, &unit.name, &unit.bytes))
+                            .collect::<Vec<_>>(),
+                        units.iter().map(|unit| unit.hash).collect::<Vec<_>>()
+                    );
                 }
             }
         }
@@ -423,7 +438,11 @@ fn a_unit_in_quarantine_is_replaced_by_its_newest_other_version_or_left_out() {
     let number = good(&store, &worse);
     store
         .update(|history| {
-            for unit in [worse.get(UnitKind::Zone, "a.test"), worse.get(UnitKind::Zone, "new.test"), worse.get(UnitKind::List, "bad")] {
+            for unit in [
+                worse.get(UnitKind::Zone, "a.test"),
+                worse.get(UnitKind::Zone, "new.test"),
+                worse.get(UnitKind::List, "bad"),
+            ] {
                 history.quarantine_unit(UnitPrefix(unit.unwrap().hash.prefix()), "it hurts", 9_000);
             }
         })
@@ -482,7 +501,10 @@ fn the_disk_holds_what_is_named_and_not_much_more() {
     let next = changed(&last, "site3.test", "{\"next\":1}");
     let number = store.publish(&next, None, &cause()).unwrap().number;
     assert!(pack_bytes(&store) - before < 6_000);
-    assert_eq!(Store::open(store.root.parent().unwrap()).unwrap().load(number).unwrap().1.hash(), next.hash());
+    assert_eq!(
+        Store::open(store.root.parent().unwrap()).unwrap().load(number).unwrap().1.hash(),
+        next.hash()
+    );
 }
 
 #[test]

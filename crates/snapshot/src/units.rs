@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn what_is_put_in_is_found_counted_and_taken_out() {
         let mut units = many(1_000);
-        assert_eq!((units.len(), units.count(UnitKind::Zone), units.count(UnitKind::List)), (1_000, 1_000, 0));
+        assert_eq!(
+            (units.len(), units.count(UnitKind::Zone), units.count(UnitKind::List)),
+            (1_000, 1_000, 0)
+        );
         assert_eq!(&units.get(UnitKind::Zone, "site7.test").unwrap().bytes[..], b"{\"n\":7}");
         assert!(units.get(UnitKind::List, "site7.test").is_none());
         assert!(!units.remove(UnitKind::Zone, "other.test"));
