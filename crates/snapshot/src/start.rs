@@ -16,6 +16,8 @@ pub struct Replaced {
     pub kind: UnitKind,
     /// Its name.
     pub name: Box<str>,
+    /// Its hash, where it is in quarantine; `None` where it is damaged.
+    pub hash: Option<Hash>,
     /// Why.
     pub reason: String,
     /// What is done about it.
@@ -115,7 +117,7 @@ impl Store {
                 let what = format!("{kind} {name:?} is damaged, and there is no other version of it");
                 return Err(StoreFault::Damaged { number, what });
             }
-            replaced.push(Replaced { kind, name, reason, with });
+            replaced.push(Replaced { kind, name, hash: None, reason, with });
         }
         if !history.quarantined_units.is_empty() {
             let ill: Vec<_> =
@@ -136,7 +138,7 @@ impl Store {
                         units.remove(unit.kind, &unit.name);
                     }
                 }
-                replaced.push(Replaced { kind: unit.kind, name: unit.name.clone(), reason, with });
+                replaced.push(Replaced { kind: unit.kind, name: unit.name.clone(), hash: old, reason, with });
             }
         }
         Ok((manifest, units, replaced))
@@ -189,8 +191,9 @@ impl Store {
     /// Notes which units are in quarantine, now that somebody has them at hand. Of no consequence, so a failure is none.
     fn name_units(&self, replaced: &[Replaced]) {
         let _ = self.update(|history| {
-            for quarantine in history.quarantined_units.values_mut().filter(|q| q.unit.is_none()) {
-                if let Some(unit) = replaced.iter().find(|replaced| replaced.reason == quarantine.reason) {
+            for unit in replaced {
+                let prefix = unit.hash.map(|hash| UnitPrefix(hash.prefix()));
+                if let Some(quarantine) = prefix.and_then(|unit| history.quarantined_units.get_mut(&unit)) {
                     quarantine.unit = Some((unit.kind, unit.name.to_string()));
                 }
             }

@@ -462,6 +462,9 @@ fn a_unit_in_quarantine_is_replaced_by_its_newest_other_version_or_left_out() {
         assert_eq!(start.units.hash(), effective.hash());
         assert_eq!(start.manifest.cause.who, "quarantine");
     }
+    let named = store.history().unwrap().quarantined_units;
+    let unit = UnitPrefix(worse.get(UnitKind::Zone, "new.test").unwrap().hash.prefix());
+    assert_eq!(named[&unit].unit, Some((UnitKind::Zone, "new.test".to_owned())));
     // The last zone there is stays, ill or not.
     let only = set(&[("a.test", "2")]);
     let last = store.publish(&only, None, &cause()).unwrap().number;
