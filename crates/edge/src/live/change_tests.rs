@@ -358,3 +358,52 @@ fn a_zone_that_nobody_asks_for_rests_after_some_rounds_and_is_there_again_when_a
     let (next, faults) = compile(&units, Some(&live));
     assert!(faults.is_empty() && next.fresh.is_empty(), "it is still made of the same");
 }
+
+#[test]
+fn of_more_zones_than_are_counted_one_by_one_the_first_by_name_are() {
+    let means = Arc::new(Means {
+        resolver: seawall_net::resolver::Resolver::system(seawall_net::resolver::Settings::default()),
+        configs: Default::default(),
+        registry: Arc::new(seawall_telemetry::Registry::new("test")),
+        sabotage: None,
+    });
+    let mut units = base();
+    for n in 0..1200 {
+        put(&mut units, &format!("zone{n:04}"), &draft(&[6]));
+    }
+    let (live, _) = Compiler { means: &means, old: None }.units(&units);
+    let slot = |live: &Live, name: &str| {
+        let zone = live.named(name).unwrap();
+        (
+            zone.slot != seawall_telemetry::ZoneSlot::OTHER,
+            zone.pools[0].origins[0].slot != seawall_telemetry::OriginSlot::OTHER,
+        )
+    };
+    assert_eq!([slot(&live, "zone0000"), slot(&live, "zone0999")], [(true, true); 2]);
+    assert_eq!([slot(&live, "zone1000"), slot(&live, "zone1199")], [(false, false); 2]);
+    assert_eq!(live.zones.counted().count(), 1000);
+    // Who has a place keeps it, and who comes gets one that has become free.
+    units.remove(UnitKind::Zone, "zone0005");
+    let (next, _) = Compiler { means: &means, old: Some(&live) }.units(&units);
+    drop(live);
+    put(&mut units, "zone0005b", &draft(&[6]));
+    let (again, _) = Compiler { means: &means, old: Some(&next) }.units(&units);
+    assert_eq!(slot(&again, "zone0005b"), (true, true));
+    assert_eq!(slot(&again, "zone1000"), (false, false));
+}
+
+#[test]
+fn a_configuration_that_was_read_anew_shares_memory_with_the_one_in_force() {
+    let mut units = base();
+    (0..50).for_each(|n| put(&mut units, &format!("zone{n}"), &draft(&[n % 7])));
+    let (live, _) = compile(&units, None);
+    let mut anew = base();
+    (0..50).for_each(|n| put(&mut anew, &format!("zone{n}"), &draft(&[n % 7])));
+    put(&mut anew, "zone7", &Draft { port: 9, ..draft(&[0]) });
+    let (next, _) = compile(&anew, Some(&live));
+    let shared = next
+        .units
+        .of_kind(UnitKind::Zone)
+        .filter(|unit| live.units.get(UnitKind::Zone, &unit.name).is_some_and(|old| Arc::ptr_eq(old, unit)));
+    assert_eq!((shared.count(), next.fresh.len()), (49, 1));
+}

@@ -69,22 +69,25 @@ static ENTRY: AtomicU64 = AtomicU64::new(1);
 
 impl Entry {
     /// A version of a zone; `past` is the version before.
-    pub(super) fn new(means: &Means, unit: Arc<Unit>, doc: &model::Zone, past: Option<&Entry>) -> Entry {
+    pub(super) fn new(
+        means: &Means,
+        unit: Arc<Unit>,
+        doc: &model::Zone,
+        home: Arc<Home>,
+        past: Option<&Entry>,
+    ) -> Entry {
         let hosts: Vec<Host> = doc.hosts.iter().map(Host::from).collect();
         let hosts = match past {
             Some(past) if *past.hosts == *hosts => past.hosts.clone(),
             _ => hosts.into(),
-        };
-        let home = match past {
-            Some(past) => past.home.clone(),
-            None => Arc::new(Home::new(means, &doc.name)),
         };
         Entry {
             id: ENTRY.fetch_add(1, Ordering::Relaxed),
             hosts,
             lists: lists(doc),
             certificates: doc.certificates.as_slice().into(),
-            origins: claims(means, doc),
+            // Zones that are counted together have no origins that are counted apart.
+            origins: if home.slot() == ZoneSlot::OTHER { [].into() } else { claims(means, doc) },
             home,
             monitored: doc.pools.iter().any(|p| p.monitor.is_some()),
             used: AtomicBool::new(false),
@@ -139,6 +142,10 @@ impl Entry {
     /// What it was made of.
     pub(crate) fn unit(&self) -> &Arc<Unit> {
         &self.unit
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     pub(super) fn hosts(&self) -> &Arc<[Host]> {
@@ -232,7 +239,8 @@ impl Entry {
 }
 
 impl Home {
-    fn new(means: &Means, name: &str) -> Home {
+    /// Of a zone that was not there before.
+    pub(super) fn new(means: &Means, name: &str) -> Home {
         let slot = means.registry.claim_zone(name);
         let claim = (slot != ZoneSlot::OTHER).then(|| ZoneClaim {
             registry: means.registry.clone(),

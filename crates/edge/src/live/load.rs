@@ -2,7 +2,7 @@
 
 use super::compile::{CompileError, Means};
 use super::crew::{Undone, Work};
-use super::entry::{Entry, said};
+use super::entry::{Entry, Home, said};
 use super::zone::Zone;
 use crate::stages::Shared;
 use seawall_model as model;
@@ -25,6 +25,7 @@ const PATIENCE: u32 = 5;
 #[derive(Clone)]
 pub(super) struct Job {
     pub unit: Arc<Unit>,
+    pub home: Arc<Home>,
     /// The version before.
     pub past: Option<Arc<Entry>>,
 }
@@ -78,7 +79,7 @@ impl Load {
         codec::check_lists(&doc, |name| shared.list(name).is_some())?;
         let demanding = is_demanding(&doc);
         let was_awake = job.past.as_ref().is_some_and(|past| past.compiled().is_some());
-        let entry = Entry::new(means, job.unit.clone(), &doc, job.past.as_deref());
+        let entry = Entry::new(means, job.unit.clone(), &doc, job.home.clone(), job.past.as_deref());
         let (zone, took) = measured(means, shared, &entry, doc)?;
         let pinned = demanding || took > QUICK;
         if pinned || was_awake || self.count <= ALL_KEPT {

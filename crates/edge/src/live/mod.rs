@@ -26,6 +26,7 @@ pub(crate) use table::Table;
 pub(crate) use zone::{Origin, OriginId, Pool, Route, Zone};
 
 use crate::stages::{Shared, UnitFault};
+use entry::Home;
 use load::{Job, Load};
 use seawall_http::h1::Limits;
 use seawall_model as model;
@@ -117,6 +118,10 @@ impl Compiler<'_> {
     /// Takes as long as what has changed needs, and uses all cores for much: not for a worker's thread.
     pub(crate) fn units(&self, wanted: &Units) -> (Live, Vec<UnitFault>) {
         let mut units = wanted.clone();
+        if let Some(old) = self.old {
+            // What was read from a file anew is not held twice.
+            units.share(&old.units);
+        }
         let mut faults = Vec::new();
         let edge = self.edge(&mut units, &mut faults);
         let mut shared = Arc::new(self.shared(&edge, &mut units, &mut faults));
@@ -214,11 +219,11 @@ impl Compiler<'_> {
         let mut touched = Touched::default();
         let nothing = Units::new();
         let changes = self.old.map_or(&nothing, |old| &old.units).changes(units);
-        let mut jobs = Vec::new();
+        let mut wanted = Vec::new();
         let mut listed = HashSet::new();
         for Change { kind, name, after, .. } in changes {
             match (kind, after) {
-                (UnitKind::Zone, Some(unit)) => jobs.push(self.job(table, unit)),
+                (UnitKind::Zone, Some(unit)) => wanted.push(unit),
                 (UnitKind::Zone, None) => touched.note(table.remove(&name).as_deref(), None),
                 (UnitKind::List, _) => drop(listed.insert(name)),
                 _ => {}
@@ -229,9 +234,9 @@ impl Compiler<'_> {
             let told =
                 table.listed().filter(|(_, entry)| entry.lists().iter().any(|name| listed.contains(name)));
             let units: Vec<Arc<Unit>> = told.map(|(_, entry)| entry.unit().clone()).collect();
-            let changed: HashSet<Box<str>> = jobs.iter().map(|job| job.unit.name.clone()).collect();
+            let changed: HashSet<Box<str>> = wanted.iter().map(|unit| unit.name.clone()).collect();
             let more = units.into_iter().filter(|unit| !changed.contains(&unit.name));
-            jobs.extend(more.map(|unit| self.job(table, unit)));
+            wanted.extend(more);
         }
         // Zones that stood for a version that failed and are wanted as they are now.
         let steady: Vec<Arc<Entry>> = table.kept().map(|(_, entry)| entry.clone()).collect();
@@ -246,7 +251,10 @@ impl Compiler<'_> {
             count: units.count(UnitKind::Zone),
             serving: self.old.is_some_and(|old| old.zones.len() > 0),
         };
-        let jobs: Arc<[Job]> = jobs.into();
+        // By name, for which zones are counted one by one in the metrics is decided in this order: another start must not
+        // show others.
+        wanted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let jobs: Arc<[Job]> = wanted.into_iter().map(|unit| self.job(table, unit)).collect();
         for (job, outcome) in jobs.iter().zip(load.run(&jobs)) {
             match outcome {
                 Ok(entry) => {
@@ -268,7 +276,11 @@ impl Compiler<'_> {
 
     fn job(&self, table: &Table, unit: Arc<Unit>) -> Job {
         let past = table.named(&unit.name).and_then(|slot| table.get(slot)).cloned();
-        Job { unit, past }
+        let home = match &past {
+            Some(past) => past.home().clone(),
+            None => Arc::new(Home::new(self.means, &unit.name)),
+        };
+        Job { unit, home, past }
     }
 
     /// Puts back what serves in the place of a unit that cannot be used.
