@@ -76,7 +76,7 @@ pub enum What {
     Slow,
     /// Does not come back: sleeps for [`HANG_MS`].
     Hang,
-    /// Asks for [`ALLOCATE_BYTES`] and touches them.
+    /// Asks for [`ALLOCATE_BYTES`] and touches a part of them.
     Allocate,
     /// Ends the process.
     Abort,
