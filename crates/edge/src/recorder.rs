@@ -1,33 +1,29 @@
 //! Which unit and which module each thread has in hand: for the watchdog beside it, and for the supervisor after a death.
 //!
 //! The memory is the supervisor's when it lent some (`seawall_sys::recorder`), else our own. A thread gets a slot for
-//! good: the workers and their stand-ins that of their seat, threads that load and rehearse one of the spare ones.
+//! good: the workers and their stand-ins that of their seat, and one is for trying candidates.
 
 use seawall_sys::recorder as sys;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use seawall_sys::recorder::{Hand, Runs, Slot};
 
-/// Slots beside those of workers and stand-ins: for threads that load and rehearse.
-pub const SPARE: usize = 6;
-
-/// Slots for an edge of so many workers: each may get a stand-in.
+/// Slots for an edge of so many workers: each may get a stand-in, and candidates are tried beside them.
 #[must_use]
 pub fn slots_for(workers: usize) -> usize {
-    workers.saturating_mul(2).saturating_add(SPARE)
+    workers.saturating_mul(2).saturating_add(1) // the bench
 }
 
 /// Gives out slots, and notes what the process runs.
 pub(crate) struct Recorder {
     memory: sys::Recorder,
-    next: AtomicUsize,
+    bench: usize,
 }
 
 impl Recorder {
     /// Over memory that outlives this process, or its own.
     pub(crate) fn new(lent: Option<sys::Recorder>, workers: usize) -> Recorder {
         let memory = lent.unwrap_or_else(|| sys::Recorder::private(slots_for(workers)));
-        Recorder { memory, next: AtomicUsize::new(workers.saturating_mul(2)) }
+        Recorder { memory, bench: workers.saturating_mul(2) }
     }
 
     /// The slot of a seat (`crate::seats`).
@@ -35,10 +31,10 @@ impl Recorder {
         self.memory.slot(seat).unwrap_or_else(Slot::unseen)
     }
 
-    /// A slot for the calling thread, which is no worker. Take it once, when the thread starts. When there is none left,
-    /// it is one that nobody looks at.
-    pub(crate) fn spare(&self) -> Slot {
-        self.memory.slot(self.next.fetch_add(1, Ordering::Relaxed)).unwrap_or_else(Slot::unseen)
+    /// The slot of whoever runs requests of a candidate that nobody made: one thread at a time, or one that hangs and the
+    /// next.
+    pub(crate) fn bench(&self) -> Slot {
+        self.of_seat(self.bench)
     }
 
     /// What a seat has in hand now.

@@ -35,6 +35,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a drain looks whether the last connection has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long a drain waits for connections of workers that are stuck.
+const STUCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the access log may take to write what is queued at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// Stack of a thread, in bytes of address space: room for the deep futures of unoptimised builds.
@@ -250,8 +252,12 @@ impl Edge {
         }
         // Workers notice with their next sweep; until then their count of connections is not the last word.
         std::thread::sleep(seawall_net::deadline::SWEEP * 3);
-        // What a stuck worker holds is not finished by waiting for it.
-        let open = || process.open.load(Ordering::Acquire).saturating_sub(process.seats.open_on_stuck());
+        // What a stuck worker holds may come back soon, or is not finished by waiting for it.
+        let patient = Instant::now() + STUCK_PATIENCE.min(limit);
+        let open = || {
+            let stuck = if Instant::now() < patient { 0 } else { process.seats.open_on_stuck() };
+            process.open.load(Ordering::Acquire).saturating_sub(stuck)
+        };
         while open() > 0 && Instant::now() < end {
             std::thread::sleep(DRAIN_LOOK);
         }

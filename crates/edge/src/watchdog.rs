@@ -93,13 +93,15 @@ pub(crate) fn seat_worker(
     })
 }
 
-/// Watches until the edge drains. `told` hears of every worker that gets stuck, on this thread: it must not wait.
-pub(crate) fn run(process: &Arc<Process>, log: &Log, sockets: Vec<Sockets>, told: impl Fn(Stuck)) {
+/// Watches for as long as the process lives. `told` hears of every worker that gets stuck, on this thread: it must not wait.
+pub(crate) fn run(process: &Arc<Process>, log: &Log, mut sockets: Vec<Sockets>, told: impl Fn(Stuck)) {
     let mut gazes: Vec<Gaze> = Vec::new();
     let mut looked = Instant::now();
-    // A process that drains takes nothing new: its sockets are to close, these copies included.
-    while !process.draining.load(Ordering::Acquire) {
+    loop {
         std::thread::sleep(LOOK);
+        if process.draining.load(Ordering::Acquire) {
+            sockets.clear(); // takes nothing new: its sockets are to close, these copies included
+        }
         let elapsed = looked.elapsed().min(LOOK * 2); // when this thread did not run, the others need not have
         looked = Instant::now();
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(0);
@@ -132,7 +134,8 @@ pub(crate) fn run(process: &Arc<Process>, log: &Log, sockets: Vec<Sockets>, told
 }
 
 fn stand_in(process: &Arc<Process>, log: &Log, sockets: &[Sockets], worker: usize) -> io::Result<()> {
-    let copies = sockets.get(worker).map(Sockets::again).transpose()?.unwrap_or_default();
+    let drains = || io::Error::other("the edge finishes what it has and takes nothing new");
+    let copies = sockets.get(worker).ok_or_else(drains)?.again()?;
     let taken = || io::Error::other("every stand-in is in use");
     let seat = process.seats.take(worker, process.elapsed_ms()).ok_or_else(taken)?;
     seat_worker(process, log, worker, seat, copies).inspect_err(|_| process.seats.give_back())

@@ -145,8 +145,9 @@ impl Driver {
         let heads: Vec<Recorded> = self.process.heads.iter().flat_map(|h| h.all()).collect();
         let sabotage = self.process.sabotage.clone();
         let prepared = &trial.prepared;
+        let slot = self.process.recorder.bench();
         let outcome =
-            rehearsal::rehearse(&current, &prepared.live, heads, &prepared.changed, sabotage.as_ref());
+            rehearsal::rehearse(&current, &prepared.live, heads, &prepared.changed, sabotage.as_ref(), slot);
         let rehearsal = outcome.map_err(Refusal::because)?;
         let text = format!(
             "snapshot {} ran over {} recent requests: {} end differently, {} faults, {} overruns",
@@ -203,14 +204,14 @@ impl Driver {
         if heads.is_empty() {
             heads.extend(rehearsal::heads_for_any(&trial.prepared.live));
         }
-        let sabotage = self.process.sabotage.as_deref();
+        let (sabotage, slot) = (self.process.sabotage.as_deref(), self.process.recorder.bench());
         let wanted = usize::try_from(wanted).unwrap_or(SYNTHETIC_MAX).min(SYNTHETIC_MAX);
         // Goes on where it stopped: a few are wanted at a time, and all of them are to have their turn.
         let done = trial.synthetic.first().map_or(0, |sample| sample.requests);
         let done = usize::try_from(done).unwrap_or(0).checked_rem(heads.len()).unwrap_or(0);
         for recorded in heads.iter().cycle().skip(done).take(if heads.is_empty() { 0 } else { wanted }) {
             for (live, sample) in [&current, &trial.prepared.live].into_iter().zip(&mut trial.synthetic) {
-                let run = rehearsal::run(live, recorded, sabotage);
+                let run = rehearsal::run(live, recorded, sabotage, &slot);
                 sample.requests += 1;
                 let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
                 let small = run.facts.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;

@@ -2,6 +2,7 @@
 
 use crate::heads::{Recorded, made_up};
 use crate::live::Live;
+use crate::recorder::Slot;
 use crate::stages::{Host, StageFacts, Verdict, what};
 use seawall_guard::{Fault, Sabotage};
 use seawall_http::View;
@@ -44,6 +45,7 @@ pub(crate) fn rehearse(
     mut heads: Vec<Recorded>,
     changed: &[String],
     sabotage: Option<&Arc<Sabotage>>,
+    slot: Slot,
 ) -> Result<Rehearsal, String> {
     heads.extend(heads_for(candidate, changed));
     let (current, candidate) = (current.clone(), candidate.clone());
@@ -51,8 +53,8 @@ pub(crate) fn rehearse(
     bounded("rehearsal", WITHIN, move || {
         let mut rehearsal = Rehearsal::default();
         for recorded in &heads {
-            let before = run(&current, recorded, sabotage.as_deref());
-            let after = run(&candidate, recorded, sabotage.as_deref());
+            let before = run(&current, recorded, sabotage.as_deref(), &slot);
+            let after = run(&candidate, recorded, sabotage.as_deref(), &slot);
             rehearsal.seen += 1;
             rehearsal.faults += after.facts.faults.len().saturating_sub(before.facts.faults.len()) as u64;
             rehearsal.overruns += u64::from(after.overrun && !before.overrun);
@@ -62,8 +64,9 @@ pub(crate) fn rehearse(
     })
 }
 
-/// Runs one head through the stages and routes of a configuration.
-pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>) -> Run {
+/// Runs one head through the stages and routes of a configuration; `slot` says whose, should it be the last thing this
+/// process does.
+pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>, slot: &Slot) -> Run {
     let mut facts = StageFacts::default();
     let head = &recorded.head;
     let Some(zone) = live.find(head.host()).and_then(|slot| live.zone(slot)) else {
@@ -80,6 +83,7 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>)
         last: Cell::new(None),
     };
     let view = View { head, address: recorded.address, https: recorded.https };
+    slot.enter(zone.unit);
     let verdict = zone.stages.decide(&host, &view, &mut facts);
     let fate = match verdict {
         Verdict::Go => match zone.route(head.host(), &head.method_text, head.path()) {
@@ -95,6 +99,7 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>)
         },
         stop => Fate::Stage(stop),
     };
+    slot.leave();
     let overrun = matches!(host.last.get(), Some(Fault::Time { .. } | Fault::Memory { .. }));
     Run { fate, facts, overrun }
 }

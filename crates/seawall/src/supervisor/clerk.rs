@@ -4,10 +4,12 @@
 //! The supervisor waits a moment for the entry, because the edge it starts next reads the history to see what to start with.
 //! If it takes longer, the edge starts all the same, and the entry counts for the one after.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use seawall_guard::{Guard, Sabotage};
 use seawall_model::Module;
 use seawall_snapshot::{SteadyClock, Store, Verdict};
 use seawall_sys::recorder::{Reading, Runs};
@@ -65,9 +67,9 @@ pub struct Clerk {
 }
 
 impl Clerk {
-    /// A clerk for the history of a data folder.
-    pub fn start(data_dir: &Path, timeline: Timeline) -> Self {
-        let book = Snapshots { data_dir: data_dir.to_owned(), clock: SteadyClock::start() };
+    /// A clerk for the history of a data folder. A drill may leave out what it does.
+    pub fn start(data_dir: &Path, timeline: Timeline, sabotage: Option<Arc<Sabotage>>) -> Self {
+        let book = Snapshots { data_dir: data_dir.to_owned(), clock: SteadyClock::start(), sabotage };
         Self::with(book, timeline, PATIENCE)
     }
 
@@ -141,24 +143,38 @@ fn event(verdict: &Verdict, death: &Death) -> Option<Event> {
 
 /// The history of snapshots in a data folder.
 struct Snapshots {
-    data_dir: std::path::PathBuf,
+    data_dir: PathBuf,
     clock: SteadyClock,
+    sabotage: Option<Arc<Sabotage>>,
+}
+
+impl Snapshots {
+    /// The units that may be to blame.
+    fn suspects(&self, death: &Death) -> Vec<u64> {
+        if self.without(Guard::ZoneQuarantine) { Vec::new() } else { death.reading.suspects() }
+    }
+
+    fn without(&self, guard: Guard) -> bool {
+        self.sabotage.as_ref().is_some_and(|sabotage| sabotage.without(guard))
+    }
 }
 
 impl Book for Snapshots {
     fn enter(&mut self, death: &Death) -> Result<Verdict, String> {
+        if self.without(Guard::Quarantine) {
+            return Ok(Verdict::Nothing);
+        }
         // Opened each time: the folder may have been repaired, or made, since.
         let store = Store::open(&self.data_dir).map_err(|fault| fault.to_string())?;
-        let (now, suspects) = (self.clock.now_unix_ms(), death.reading.suspects());
+        let (now, suspects) = (self.clock.now_unix_ms(), self.suspects(death));
         let entered = store.update(|history| {
             let Runs { current, candidate } = death.reading.runs;
             // What the edge said it runs is what it died with, whatever it came to write down.
+            // One that had not come to say anything began with what serves.
             let known = |number: u64| history.entry(number).is_some().then_some(number);
             let (current, candidate) = (known(current), known(candidate));
             history.candidate = candidate;
-            if current.is_some() {
-                history.current = current;
-            }
+            history.current = current.or(history.current);
             history.died(death.ran_ms, now, &suspects)
         });
         entered.map_err(|fault| fault.to_string())

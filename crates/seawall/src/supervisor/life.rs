@@ -114,8 +114,10 @@ impl Supervisor {
         let this = PathBuf::from(THIS_PROGRAM);
         let restart_from = if this.exists() { this } else { parts.program.clone() }; // no /proc in some jails
         let timeline = Timeline::open(&parts.data_dir, "supervisor");
+        // One that cannot be read ends the edge, which says why.
+        let sabotage = crate::edge_role::sabotage().unwrap_or_default();
         Self {
-            clerk: Clerk::start(&parts.data_dir, timeline.clone()),
+            clerk: Clerk::start(&parts.data_dir, timeline.clone(), sabotage),
             timeline,
             parts,
             pending: None,
@@ -422,7 +424,7 @@ impl Supervisor {
         let text = format!("the edge {} after {} ms, with {}", death.how, death.ran_ms, death.in_hand());
         let event = Event::new(Kind::Died, "supervisor", text);
         self.timeline.tell(if runs.current == 0 { event } else { event.snapshot(runs.current) });
-        if !end.is_crash() || runs == Runs::default() {
+        if !end.is_crash() {
             return;
         }
         if let Some(verdict) = self.clerk.enter(death.clone()) {

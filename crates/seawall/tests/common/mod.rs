@@ -110,12 +110,17 @@ pub enum Seen {
 }
 
 pub fn get(address: SocketAddr, path: &str) -> Seen {
+    get_from(address, "test", path)
+}
+
+/// Of another host than `test`.
+pub fn get_from(address: SocketAddr, host: &str, path: &str) -> Seen {
     let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
         Ok(stream) => stream,
         Err(error) => return Seen::Refused(error.to_string()),
     };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     let mut text = String::new();
     let talked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut text));
     if let Err(error) = talked {
@@ -198,11 +203,17 @@ impl Seawall {
     }
 
     pub fn run_in(program: &Path, data_dir: &Path, args: &[&str]) -> Self {
+        Self::run_with(program, data_dir, args, &[])
+    }
+
+    /// With more in its environment.
+    pub fn run_with(program: &Path, data_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut supervisor = Command::new(program)
             .arg("run")
             .args(args)
             .args(["--https", "off", "--metrics", "off", "--workers", "2", "--data-dir"])
             .arg(data_dir)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
