@@ -63,12 +63,6 @@ impl Fault {
         (spent_us > budget_us).then_some(Fault::Time { spent_us, budget_us })
     }
 
-    /// Whether it is an overrun of time that a busy machine makes too: gates count those apart.
-    #[must_use]
-    pub fn is_small_overrun(self) -> bool {
-        matches!(self, Fault::Time { .. }) && !self.opens_at_once()
-    }
-
     /// Whether it opens a breaker at once.
     #[must_use]
     pub fn opens_at_once(self) -> bool {
@@ -121,7 +115,6 @@ mod tests {
         ] {
             let fault = Fault::overrun(BUDGET, spent_us, asked_bytes).unwrap();
             assert_eq!((fault.name(), fault.opens_at_once()), (name, at_once), "{fault}");
-            assert_eq!(fault.is_small_overrun(), name == "time" && !at_once, "{fault}");
         }
         assert!(!Fault::Panic.opens_at_once() && !Fault::Error.opens_at_once());
     }

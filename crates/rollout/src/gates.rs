@@ -61,7 +61,7 @@ pub const GATES: &[Gate] = &[
     Gate {
         metric: Metric::ModuleFaults,
         name: "module faults",
-        what: "faults of modules per request: panics, errors, overruns of memory, overruns of time of ten times the budget",
+        what: "faults of modules per request: panics, errors, overruns of memory",
         least: 1,
         threshold: 0.002,
         fails: "1 request in 50 brings one where none did before, or the share rises by half and by 0.2 points",
@@ -72,7 +72,7 @@ pub const GATES: &[Gate] = &[
     Gate {
         metric: Metric::Overruns,
         name: "overruns of modules",
-        what: "smaller overruns of the time modules may take, per request",
+        what: "overruns of the time modules may take, per request",
         least: 10,
         threshold: 0.05,
         fails: "their share rises by half and by 5 points",
@@ -138,7 +138,7 @@ pub const GATES: &[Gate] = &[
     Gate {
         metric: Metric::Latency,
         name: "median latency",
-        what: "the median of the time from request to the end of the response, by powers of two",
+        what: "the median of the time until the response begins, by powers of two",
         least: 40,
         threshold: 4.0,
         fails: "it is at least 4 times as long, and 4 ms or more",

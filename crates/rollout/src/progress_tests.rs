@@ -370,3 +370,67 @@ fn memory_is_compared_with_what_it_was_when_the_rollout_began() {
     let mut progress = Progress::new(plan(), 0).after(&with(200));
     failed(look(&mut progress, 100, &with(500), &with(500)));
 }
+
+mod whatever_is_shown {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> impl Strategy<Value = Sample> {
+        // Counters that contradict each other too: more errors than requests, hits without requests.
+        let counts = prop::collection::vec(prop_oneof![Just(0u64), 0u64..100, 0u64..1_000_000_000_000], 12);
+        (counts, prop::option::of(0u64..1 << 40), any::<[u8; 3]>()).prop_map(|(n, memory_bytes, parts)| {
+            let mut sample = Sample {
+                requests: n[0],
+                edge_errors: n[1],
+                module_faults: n[2],
+                overruns: n[3],
+                origin_errors: n[4],
+                blocked: n[5],
+                cacheable: n[6],
+                cache_hits: n[7],
+                unscored: n[8],
+                memory_bytes,
+                ..Sample::default()
+            };
+            sample.scores[3] = n[9];
+            sample.latency.add(7, n[10]);
+            sample.latency.add(25, n[11]);
+            parts.into_iter().for_each(|part| sample.votes.cast(part.into(), u32::from(part) << 3));
+            sample.spread.add(parts[0].into(), n[0]);
+            sample
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_answers_and_no_stage_is_skipped(
+            shown in prop::collection::vec((0u64..20_000, prop::array::uniform4(prop::option::of(sample()))), 1..20),
+        ) {
+            let mut progress = Progress::new(plan(), 0);
+            let (mut now_ms, mut began_ms, mut percent) = (0, 0, 1);
+            for (step_ms, [stable, candidate, made_stable, made]) in shown {
+                now_ms += step_ms;
+                let answer = progress.observe(
+                    now_ms, stable.as_ref(), candidate.as_ref(), made_stable.as_ref(), made.as_ref());
+                match answer {
+                    Step::Wait => prop_assert_eq!(progress.percent(), percent),
+                    Step::Fail(verdict) => {
+                        prop_assert_eq!(verdict.stage_percent, percent);
+                        prop_assert!(!verdict.to_string().is_empty() && !verdict.by_how_much().is_empty());
+                        break;
+                    }
+                    next => {
+                        let want = match percent { 1 => 10, 10 => 50, _ => 100 };
+                        let due = if want == 100 { Step::Done } else { Step::Advance { percent: want } };
+                        prop_assert_eq!(next, due);
+                        prop_assert!(now_ms - began_ms >= 8_000 && stable.is_some() && candidate.is_some());
+                        (began_ms, percent) = (now_ms, want);
+                        if want == 100 {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -13,11 +13,10 @@ pub struct Sample {
     pub edge_errors: u64,
     /// Requests that ended in an error of an origin, or of the way to it.
     pub origin_errors: u64,
-    /// Faults of modules: panics, errors, overruns of memory and those of time that open a breaker at once. One request
-    /// may bring several.
+    /// Faults of modules other than overruns of time. One request may bring several.
     pub module_faults: u64,
-    /// Smaller overruns of time. They are counted apart: on a busy machine a thread may be put aside in the middle of
-    /// a module, and that says nothing about a candidate unless it happens often.
+    /// Overruns of time. They are counted apart: on a busy machine a thread may be put aside in the middle of a module, and
+    /// that says nothing about a candidate unless it happens often.
     pub overruns: u64,
     /// Requests that were blocked.
     pub blocked: u64,
@@ -27,7 +26,7 @@ pub struct Sample {
     pub cacheable: u64,
     /// Of those, requests that it did answer.
     pub cache_hits: u64,
-    /// From the first byte of the request to the last of the response.
+    /// How long the visitor waited for the response to begin.
     pub latency: Histogram,
     /// Requests by score, in bands of ten: 0–9, 10–19 … 90–99.
     pub scores: [u64; 10],

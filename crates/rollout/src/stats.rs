@@ -1,8 +1,13 @@
 //! The little statistics that gates need.
 
+/// Observations a test looks at, at most: more are brought down in proportion. Beyond a million no gate needs to be surer,
+/// and summing tails takes time with the root of their number.
+const OBSERVATIONS_MAX: u64 = 1_000_000;
+
 /// How surprising it is that `count` of `count + beside` events fell to one group, if each falls there with probability
 /// `share`: P(X ≥ count) for X binomial. Exact, for any numbers; this is the conditional test of two rates.
 pub(crate) fn upper_tail(count: u64, beside: u64, share: f64) -> f64 {
+    let [count, beside] = brought_down([count, beside]);
     let all = count + beside;
     if count == 0 {
         return 1.0;
@@ -20,7 +25,7 @@ pub(crate) fn upper_tail(count: u64, beside: u64, share: f64) -> f64 {
         // Terms fall at least geometrically beyond the mean.
         term *= (all - k) as f64 / (k + 1) as f64 * odds;
         sum += term;
-        if term < sum * 1e-12 {
+        if term <= sum * 1e-12 {
             break;
         }
     }
@@ -30,6 +35,13 @@ pub(crate) fn upper_tail(count: u64, beside: u64, share: f64) -> f64 {
 /// How surprising it is that the second of two groups has `after.0` or more of the hits, if hits fall to all members alike
 /// (so many of so many each): Fisher's exact test, one-sided.
 pub(crate) fn fisher(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let [hits_a, missed_a, hits_b, missed_b] = brought_down([
+        before.0.min(before.1),
+        before.1.saturating_sub(before.0),
+        after.0.min(after.1),
+        after.1.saturating_sub(after.0),
+    ]);
+    let (before, after) = ((hits_a, hits_a + missed_a), (hits_b, hits_b + missed_b));
     let (hits, all) = (before.0 + after.0, before.1 + after.1);
     if after.0 as f64 * all as f64 <= hits as f64 * after.1 as f64 {
         return 1.0; // nothing surprising; the exact figure is of no use
@@ -40,7 +52,7 @@ pub(crate) fn fisher(before: (u64, u64), after: (u64, u64)) -> f64 {
         let Some(rest) = (hits - count <= before.1).then_some(hits - count) else { continue };
         let term = (ln_choose(after.1, count) + ln_choose(before.1, rest) - of).exp();
         sum += term;
-        if term < sum * 1e-9 {
+        if term <= sum * 1e-9 {
             break;
         }
     }
@@ -68,6 +80,14 @@ pub(crate) fn apart(before: &[u64], after: &[u64]) -> (f64, f64) {
         }
     }
     (variation, chi_square)
+}
+
+/// Counts in proportion, [`OBSERVATIONS_MAX`] in all at most.
+fn brought_down<const N: usize>(counts: [u64; N]) -> [u64; N] {
+    let all = counts.iter().map(|count| u128::from(*count)).sum::<u128>();
+    let most = u128::from(OBSERVATIONS_MAX);
+    let less = |count: u64| u64::try_from(u128::from(count) * most / all).unwrap_or(count);
+    if all <= most { counts } else { counts.map(less) }
 }
 
 fn ln_choose(n: u64, k: u64) -> f64 {
@@ -125,6 +145,16 @@ pub(crate) mod tests {
             let tail = upper_tail(count, beside, share);
             assert!((0.0..0.01).contains(&tail), "{tail}");
         }
+    }
+
+    #[test]
+    fn enormous_numbers_take_no_time_and_say_the_same() {
+        let huge = u64::MAX / 4;
+        assert!(upper_tail(huge, huge / 2, 0.5) < 1e-9);
+        assert!(upper_tail(huge / 2, huge, 0.3) < 1e-9);
+        assert_eq!(upper_tail(huge / 2, huge, 0.5), 1.0);
+        assert!(fisher((huge / 4, huge), (huge / 2, huge)) < 1e-9);
+        assert_eq!(fisher((huge / 2, huge), (huge / 4, huge)), 1.0);
     }
 
     #[test]

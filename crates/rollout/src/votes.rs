@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// What one request came to, as far as it is compared by votes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vote {
-    /// From the first byte of the request to the last of the response, in microseconds.
+    /// How long the visitor waited for the response to begin, in microseconds.
     pub latency_us: u64,
     /// The cache might have answered it.
     pub cacheable: bool,
