@@ -49,7 +49,7 @@ mod zone;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use seawall_model::{Problem, Severity, Site, Zone, limits};
 
@@ -93,6 +93,8 @@ pub struct Parsed {
     /// Lists with an error. They are not in `site`, and what names them is not at fault: who has an older version of them
     /// keeps it.
     pub refused_lists: Vec<String>,
+    /// Files of lists, to be watched beside the configuration file.
+    pub list_files: Vec<PathBuf>,
     /// Everything found, in the order of the file.
     pub problems: Vec<Problem>,
     /// Errors that concern neither a zone nor a list.
@@ -139,7 +141,7 @@ pub fn parse(text: &str, base_dir: &Path, env: &[(String, String)]) -> Parsed {
         Err(errors) => return Parsed { problems: syntax::problems(cx, &errors), ..Parsed::default() },
     };
     // A nested block, so that the reader lets go of the context before the problems are taken out of it.
-    let (site, lists, degraded) = {
+    let (site, refused_lists, list_files, degraded) = {
         let root = Reader::new(
             &cx,
             &schema::ROOT,
@@ -164,10 +166,14 @@ pub fn parse(text: &str, base_dir: &Path, env: &[(String, String)]) -> Parsed {
         site.lists = lists.sound;
         site.zones = zones.sound;
         let degraded = zones.degraded;
-        if usable && !zones.unreadable { (Some(site), lists.refused, degraded) } else { Default::default() }
+        if usable && !zones.unreadable {
+            (Some(site), lists.refused, lists.files, degraded)
+        } else {
+            (None, Vec::new(), lists.files, Vec::new())
+        }
     };
     let general_errors = cx.general_errors();
-    Parsed { site, degraded, refused_lists: lists, problems: cx.into_problems(), general_errors }
+    Parsed { site, degraded, refused_lists, list_files, problems: cx.into_problems(), general_errors }
 }
 
 /// Reads a configuration file; relative paths in it start from its folder. See [`parse`].

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use seawall_model::{List, limits};
@@ -27,6 +27,8 @@ pub(crate) struct Lists {
     pub(crate) sound: Vec<List>,
     /// Names of those with an error.
     pub(crate) refused: Vec<String>,
+    /// The files named, those that cannot be read too.
+    pub(crate) files: Vec<PathBuf>,
     /// Whether `list` is no list of tables, or too long a one: an error of the whole file.
     pub(crate) unreadable: bool,
 }
@@ -50,7 +52,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Lists {
                 "give each list its own name".to_owned(),
             );
         }
-        let list = List { name: name.clone(), addresses: addresses(table) };
+        let list = List { name: name.clone(), addresses: addresses(table, &mut lists.files) };
         if cx.errors() == before.get() {
             check_bytes(&table.spot(), UnitKind::List, &list.name, &list);
         }
@@ -70,7 +72,7 @@ pub(crate) fn read(root: &Reader<'_, '_>) -> Lists {
     lists
 }
 
-fn addresses(table: &Reader<'_, '_>) -> Vec<IpNet> {
+fn addresses(table: &Reader<'_, '_>, files: &mut Vec<PathBuf>) -> Vec<IpNet> {
     let before = table.cx.errors();
     let mut addresses = Vec::new();
     table.texts("addresses", limits::LIST_ROWS, |spot, text| {
@@ -79,6 +81,7 @@ fn addresses(table: &Reader<'_, '_>) -> Vec<IpNet> {
     });
     if let Some(path) = table.path("file") {
         from_file(&table.spot_of("file"), &path, &mut addresses);
+        files.push(path);
     }
     if table.cx.errors() > before {
         return addresses;

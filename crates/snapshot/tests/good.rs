@@ -51,7 +51,9 @@ fn the_full_file_is_read_to_the_last_key() {
     std::fs::write(folder.path().join("bad.txt"), "# bad people\n198.51.100.7 # one\n\n2001:db8:1::/48\r\n")
         .unwrap();
     std::fs::write(folder.path().join("seawall.toml"), include_str!("full.toml")).unwrap();
-    let site = sound(load(&folder.path().join("seawall.toml"), &[]));
+    let parsed = load(&folder.path().join("seawall.toml"), &[]);
+    assert_eq!(parsed.list_files, [folder.path().join("bad.txt")]);
+    let site = sound(parsed);
 
     let edge = &site.edge;
     assert_eq!(site.data_dir, Path::new("/var/lib/seawall"));

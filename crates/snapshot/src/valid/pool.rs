@@ -30,12 +30,9 @@ pub(super) fn pools(pools: &[Pool]) -> Checked {
 
 fn pool(pool: &Pool) -> Checked {
     check_plain_name(&pool.name).at("name")?;
-    match &pool.policy {
-        Policy::Hash(HashKey::Header(name) | HashKey::Cookie(name)) => {
-            token(name).at("policy")?;
-            text(name).at("policy")?;
-        }
-        _ => {}
+    if let Policy::Hash(HashKey::Header(name) | HashKey::Cookie(name)) = &pool.policy {
+        token(name).at("policy")?;
+        text(name).at("policy")?;
     }
     if let Some(affinity) = &pool.affinity {
         let of_affinity = || {

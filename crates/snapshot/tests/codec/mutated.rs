@@ -133,7 +133,7 @@ fn everywhere(bytes: &[u8], read: impl Fn(&[u8]) -> Result<Bytes, UnitFault>) {
             match (last, at(&mut fewer, parent)) {
                 (Step::Field(name), Value::Object(fields)) => drop(fields.remove(name)),
                 (Step::Item(index), Value::Array(items)) => drop(items.remove(*index)),
-                _ => unreachable!(),
+                (step, parent) => panic!("{step:?} into {parent}"),
             }
             match read_tree(&fewer) {
                 // What was read is a whole document again: it is written, and read as it is.
