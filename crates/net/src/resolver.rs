@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -33,6 +34,10 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RETRY_MIN_MS: u64 = 1_000;
 /// …up to this.
 pub const RETRY_MAX_MS: u64 = 30_000;
+
+/// Parts of the table of names. A part that grows is gone through once, and somebody waits for it: of a hundred thousand
+/// names it has some thousand.
+const SHARDS: usize = 64;
 
 /// How long answers hold. The system's resolver does not tell the records' own times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +80,8 @@ pub struct ResolveError {
 /// The process's resolver, shared by all workers.
 pub struct Resolver {
     shared: Arc<Shared>,
-    names: Mutex<HashMap<Arc<str>, Weak<Entry>>>,
+    names: [Mutex<HashMap<Arc<str>, Weak<Entry>>>; SHARDS],
+    hasher: RandomState,
 }
 
 /// One name, held by whoever connects to it. Clones share the answer; forgotten when the last is dropped.
@@ -149,7 +155,7 @@ impl Resolver {
 
     fn patient(settings: Settings, ask: Ask, patience: Duration) -> Resolver {
         let shared = Shared { settings, ask, permits: Semaphore::new(LOOKUPS_MAX), patience };
-        Resolver { shared: Arc::new(shared), names: Mutex::default() }
+        Resolver { shared: Arc::new(shared), names: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
     }
 
     /// A handle for a host name or an address (IPv6 with or without brackets). Asks nothing yet.
@@ -162,7 +168,7 @@ impl Resolver {
             return Name(Arc::new(entry));
         }
         let host: Arc<str> = host.to_ascii_lowercase().into();
-        let mut names = self.names.lock();
+        let mut names = self.shard(&host).lock();
         if let Some(entry) = names.get(&host).and_then(Weak::upgrade) {
             return Name(entry);
         }
@@ -177,11 +183,19 @@ impl Resolver {
 }
 
 impl Resolver {
+    fn shard(&self, host: &str) -> &Mutex<HashMap<Arc<str>, Weak<Entry>>> {
+        let [first, ..] = &self.names;
+        let at = self.hasher.hash_one(host) as usize % SHARDS;
+        self.names.get(at).unwrap_or(first)
+    }
+
     /// Gives back the memory of names that nobody holds any more. Otherwise they go when new ones need their place.
     pub fn forget_unused(&self) {
-        let mut names = self.names.lock();
-        names.retain(|_, entry| entry.strong_count() > 0);
-        names.shrink_to_fit();
+        for shard in &self.names {
+            let mut names = shard.lock();
+            names.retain(|_, entry| entry.strong_count() > 0);
+            names.shrink_to_fit();
+        }
     }
 }
 
@@ -505,10 +519,11 @@ mod tests {
     #[tokio::test]
     async fn names_that_nobody_holds_are_forgotten() {
         let (resolver, ..) = scripted(vec![]);
-        for n in 0..1000 {
+        for n in 0..20_000 {
             drop(resolver.name(&format!("{n}.test")));
         }
-        assert!(resolver.names.lock().len() < 10);
+        let held: usize = resolver.names.iter().map(|shard| shard.lock().len()).sum();
+        assert!(held < 10 * SHARDS);
     }
 
     #[test]
