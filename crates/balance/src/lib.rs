@@ -17,6 +17,9 @@
 //!
 //! State belongs to the *name* of a member, not to its place: [`Pool::adopt`] carries it over a configuration reload,
 //! so that a reload forgets neither an ejection nor a learned limit nor the requests still in flight.
+//! Until it is [settled](Pool::settle) the new pool is *on trial* beside the old one, as in a canary: both share limits,
+//! counts and what probes said, each ejects by what its own requests say, and the settings of the old one rule what is
+//! shared. A pool that is dropped on trial leaves nothing behind.
 
 mod admission;
 mod budget;

@@ -56,7 +56,10 @@ fn what_fails_under_a_candidate_puts_no_origin_out_for_the_other() {
     let trial = on_trial(settings(), &stable);
     assert_eq!(trial.standing(1, 200), Some(Standing::Ejected), "what was known before holds for both");
     fail(&trial, 0, 3);
-    assert_eq!((trial.standing(0, 200), stable.standing(0, 200)), (Some(Standing::Ejected), Some(Standing::Live)));
+    assert_eq!(
+        (trial.standing(0, 200), stable.standing(0, 200)),
+        (Some(Standing::Ejected), Some(Standing::Live))
+    );
     drop(trial);
     assert_eq!(stable.pick(&PickInput { now_ms: 200, ..PickInput::default() }).unwrap().member, 0);
 }
@@ -66,7 +69,8 @@ fn a_candidate_without_monitor_or_with_other_bounds_changes_them_for_itself_alon
     let monitored = Settings { monitor: Some(Monitor { unhealthy: 1, ..Monitor::default() }), ..settings() };
     let stable = in_force(monitored);
     stable.probe_result(0, false);
-    let trial = on_trial(Settings { concurrency: Some(Concurrency { min: 1, max: 2 }), ..settings() }, &stable);
+    let trial =
+        on_trial(Settings { concurrency: Some(Concurrency { min: 1, max: 2 }), ..settings() }, &stable);
     assert_eq!((stable.standing(0, 0), trial.standing(0, 0)), (Some(Standing::Down), Some(Standing::Live)));
     let limit = |pool: &Pool| pool.snapshot(0).members[1].limit;
     assert_eq!((limit(&stable), limit(&trial)), (Some(64), Some(2)));
@@ -76,7 +80,11 @@ fn a_candidate_without_monitor_or_with_other_bounds_changes_them_for_itself_alon
     assert!(!trial.is_settled());
     trial.settle();
     assert!(trial.is_settled());
-    assert_eq!((limit(&stable), limit(&trial)), (Some(4), Some(2)), "its bounds hold, within the other's own");
+    assert_eq!(
+        (limit(&stable), limit(&trial)),
+        (Some(4), Some(2)),
+        "its bounds hold, within the other's own"
+    );
     assert_eq!(stable.standing(0, 0), Some(Standing::Live), "without a monitor nothing is known to be down");
 }
 

@@ -155,7 +155,11 @@ impl Resolver {
 
     fn patient(settings: Settings, ask: Ask, patience: Duration) -> Resolver {
         let shared = Shared { settings, ask, permits: Semaphore::new(LOOKUPS_MAX), patience };
-        Resolver { shared: Arc::new(shared), names: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Resolver {
+            shared: Arc::new(shared),
+            names: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
     }
 
     /// A handle for a host name or an address (IPv6 with or without brackets). Asks nothing yet.
