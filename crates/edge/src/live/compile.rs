@@ -124,7 +124,12 @@ fn pool(
     });
     let members = members.collect();
     let fault = |source| CompileError::Pool { pool: doc.name.clone(), source };
-    let state = balance::Pool::new(settings(zone, &doc), members).map_err(fault)?;
+    let mut wanted = settings(zone, &doc);
+    // In the drill that shows what the limit is for.
+    if means.sabotage.as_ref().is_some_and(|s| s.without(Guard::Admission)) {
+        wanted.concurrency = None;
+    }
+    let state = balance::Pool::new(wanted, members).map_err(fault)?;
     let origins = docs.into_iter().map(|o| origin(means, (place.slots)(&doc.name, &o.name), o));
     let origins = origins.collect::<Result<_, _>>()?;
     let balance = (place.take_in)(&doc.name, state);
