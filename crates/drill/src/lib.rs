@@ -84,6 +84,7 @@ pub async fn run(
             own.push(guard.name.to_owned());
         }
     }
+    proc::raise_open_files();
     let began = Instant::now();
     let mut scene = Scene::new(program, pace, off, own);
     let limit_s = if pace == Pace::Quick { DRILL_MAX_S } else { DRILL_MAX_S * 10 };

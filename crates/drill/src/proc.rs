@@ -6,6 +6,16 @@ use nix::unistd::Pid;
 /// Ticks per second in `/proc`, which Linux shows as 100 whatever its own clock is (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// Raises this process's limit on open files as far as it goes: visitors and origins need a few thousand.
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Children of a process, by its main thread.
 #[must_use]
 pub fn children(pid: u32) -> Vec<u32> {

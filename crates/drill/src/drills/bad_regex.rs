@@ -87,8 +87,12 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let giant = changes::apply(scene, &edge, &[]).await?;
     scene.pass(500).await;
     let giant_to = scene.now_ms();
-    let names_it =
-        |text: &str| text.contains("giant") && text.contains("path") && text.to_lowercase().contains("bytes");
+    // The rule by its name or its place, the field, the limit.
+    let names_it = |text: &str| {
+        (text.contains("giant") || text.contains("rule[0]"))
+            && text.contains("path")
+            && text.contains("bytes")
+    };
     let kept = edge
         .timeline()
         .into_iter()

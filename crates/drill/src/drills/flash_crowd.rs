@@ -6,7 +6,7 @@ use crate::manifest::{Guard, Manifest, Outage, Outcome};
 use crate::origin::{Behaviour, Origin};
 use crate::samples::{Class, Samples};
 use crate::scene::Scene;
-use crate::site::{Site, zone};
+use crate::site::Site;
 use crate::verdict::Check;
 
 /// See the module.
@@ -42,7 +42,12 @@ const USEFUL_MS: u64 = 1_000;
 
 async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let origin = Origin::start(ORIGIN).await?;
-    let site = Site::default().zone(zone("a.test", &origin.url(), "cache = false", ""));
+    // Room for everyone, so that only the limit on requests at once stands between the crowd and the origin.
+    let pool = format!(
+        "[[zone]]\nname = \"a.test\"\ncache = false\n[[zone.pool]]\nname = \"app\"\norigins = [{{ url = \"{}\", max_connections = 20000, max_pending = 20000 }}]",
+        origin.url()
+    );
+    let site = Site::default().zone(pool);
     let edge = scene.install(&site).await?;
     let watch = scene.watch(&edge);
     let mut visits = Visits::to(edge.http, &["a.test"], CALM);

@@ -165,7 +165,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
 
     scene.mark("change", format!("{} zones switch something off, or get it wrong", cells.len()));
     edge.write(&after)?;
-    let ended = meaning_it(scene, &edge).await?;
+    let ended = changes::meaning_it(scene, &edge, &[]).await?;
     scene.check(Check::holds(
         "the change, with whatever it must acknowledge",
         "adopted",
@@ -299,21 +299,6 @@ async fn by_hand(scene: &mut Scene, edge: &Installation, plain: &[String]) -> Re
         on.told(),
     ));
     Ok(())
-}
-
-/// Applies as an operator who means it: what is asked to be acknowledged is.
-async fn meaning_it(scene: &Scene, edge: &Installation) -> Result<Ended, Fault> {
-    let mut acks: Vec<String> = Vec::new();
-    let mut ended = changes::apply(scene, edge, &[]).await?;
-    for _ in 0..3 {
-        if ended.needs.is_empty() {
-            break;
-        }
-        acks.extend(ended.needs.iter().map(|(what, count)| format!("{what}={count}")));
-        let words: Vec<&str> = acks.iter().map(String::as_str).collect();
-        ended = changes::apply(scene, edge, &words).await?;
-    }
-    Ok(ended)
 }
 
 /// What a zone answers to four probes, in a form that can be compared.

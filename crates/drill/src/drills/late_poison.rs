@@ -76,7 +76,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let settled = |events: &[crate::admin::Event]| {
         events.iter().any(|e| matches!(e.kind.as_str(), "quarantined" | "unit_quarantined"))
     };
-    let _ = scene.until(after_ms * 4 + 10_000, || settled(&edge.timeline())).await;
+    let _ = scene.until(after_ms * 3 + 5_000, || settled(&edge.timeline())).await;
     let settled_at = scene.now_ms();
     // Long enough for it to kill again, if it were still served.
     scene.pass(after_ms + 2_000).await;
