@@ -22,7 +22,7 @@ known! {
     Accept = "Accept", AcceptEncoding = "Accept-Encoding", AcceptRanges = "Accept-Ranges", Age = "Age",
     Allow = "Allow", AltSvc = "Alt-Svc", Authorization = "Authorization", CacheControl = "Cache-Control",
     CacheStatus = "Cache-Status", CacheTag = "Cache-Tag", CdnCacheControl = "CDN-Cache-Control",
-    CdnLoop = "CDN-Loop", CfCacheStatus = "CF-Cache-Status", CfConnectingIp = "CF-Connecting-IP",
+    CdnLoop = "CDN-Loop", CfBotScore = "CF-Bot-Score", CfCacheStatus = "CF-Cache-Status", CfConnectingIp = "CF-Connecting-IP",
     CfIpCountry = "CF-IPCountry", CfRay = "CF-Ray", CfVisitor = "CF-Visitor",
     CloudflareCdnCacheControl = "Cloudflare-CDN-Cache-Control", Connection = "Connection",
     ContentEncoding = "Content-Encoding", ContentLanguage = "Content-Language",
