@@ -57,11 +57,13 @@ fn apply(data_dir: &std::path::Path, args: &ApplyArgs, output: Output) -> Exit {
 /// A slip is told before the edge is asked.
 fn are_acknowledgements(texts: &[String]) -> Result<(), Exit> {
     for text in texts {
-        let stated = text.split_once('=').is_some_and(|(what, count)| {
-            !what.trim().is_empty() && count.trim().parse::<u64>().is_ok()
-        });
+        let stated = text
+            .split_once('=')
+            .is_some_and(|(what, count)| !what.trim().is_empty() && count.trim().parse::<u64>().is_ok());
         if !stated {
-            eprintln!("seawall: --acknowledge {text}: write WHAT=COUNT with the number, as in removed_zones=12");
+            eprintln!(
+                "seawall: --acknowledge {text}: write WHAT=COUNT with the number, as in removed_zones=12"
+            );
             return Err(Exit::Usage);
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::order::Output;
 use crate::exit::Exit;
+use crate::supervisor::counted;
 use crate::told::{Table, age, moment, now_unix_ms};
 
 /// How long a command waits for its event to be on disk.
@@ -113,7 +114,9 @@ pub fn show(data_dir: &Path, number: Option<u64>, output: Output) -> Exit {
         match &manifest {
             Ok((manifest, _)) => {
                 let units = kinds.iter().filter(|(_, count)| *count > 0);
-                let units: Vec<String> = units.map(|(kind, count)| format!("{count} {kind}")).collect();
+                let units: Vec<String> = units
+                    .map(|(kind, count)| counted(usize::try_from(*count).unwrap_or(usize::MAX), kind))
+                    .collect();
                 println!(
                     "{:<12}{} ({} bytes), every hash and the signature as they should be",
                     "holds",

@@ -245,7 +245,10 @@ fn sentences(ended: &Ended) -> (String, String, Exit) {
         "refused" => complaint.push_str(&format!("seawall: {snapshot} was refused; what serves stays\n")),
         other => complaint.push_str(&format!("seawall: {snapshot}: {other}\n")),
     }
-    for reason in ended.verdict.iter().chain(&ended.reasons) {
+    // What is to be acknowledged is told once, with the flag.
+    let is_need =
+        |reason: &&String| ended.needs.iter().any(|need| !need.why.is_empty() && reason.contains(&need.why));
+    for reason in ended.verdict.iter().chain(&ended.reasons).filter(|reason| !is_need(reason)) {
         complaint.push_str(&format!("  {reason}\n"));
     }
     if !ended.needs.is_empty() {

@@ -46,10 +46,11 @@ fn state(view: &View) -> Line<'static> {
         Span::raw(format!("configuration {version}"))
     } else {
         let problems = match summary.config_problems {
-            1 => "1 problem".to_owned(),
-            many => format!("{many} problems"),
+            0 => "was refused".to_owned(),
+            1 => "has 1 problem".to_owned(),
+            many => format!("has {many} problems"),
         };
-        let text = format!("configuration {version} kept: the new one has {problems}");
+        let text = format!("configuration {version} kept: the new one {problems}");
         Span::styled(text, Style::new().fg(Color::Red))
     };
     let workers = match summary.workers {
