@@ -93,6 +93,10 @@ pub struct Shared {
     pub snapshot_candidate: SharedGauge,
     /// Share of requests that run the candidate, percent.
     pub canary_percent: SharedGauge,
+    /// How long compiling the last change took, milliseconds.
+    pub change_compile_ms: SharedGauge,
+    /// How long everything before its rehearsal took: review, compiling, keeping it on disk.
+    pub change_prepare_ms: SharedGauge,
     /// Candidates sent back by a gate.
     pub gate_failures: SharedCounter,
     /// Changes refused before they served a request.
@@ -417,6 +421,8 @@ impl Shared {
             (&copy.snapshot_running, &self.snapshot_running),
             (&copy.snapshot_candidate, &self.snapshot_candidate),
             (&copy.canary_percent, &self.canary_percent),
+            (&copy.change_compile_ms, &self.change_compile_ms),
+            (&copy.change_prepare_ms, &self.change_prepare_ms),
             (&copy.units_kept, &self.units_kept),
         ] {
             to.set(from.get());

@@ -549,6 +549,16 @@ pub static METRICS: &[Metric] = &[
         "Share of requests that run the candidate, percent; 0 without one.",
         canary_percent
     ),
+    shared_gauge!(
+        "seawall_change_compile_ms",
+        "Milliseconds that compiling the last change took, beside what serves; 0 before the first change.",
+        change_compile_ms
+    ),
+    shared_gauge!(
+        "seawall_change_prepare_ms",
+        "Milliseconds from the last change as read to a snapshot that may serve: review, compiling, and keeping it on disk.",
+        change_prepare_ms
+    ),
     shared_counter!(
         "seawall_gate_failures_total",
         "Candidates that a gate sent back: they did worse than what serves, or could not be measured.",
