@@ -13,7 +13,7 @@ use seawall_rollout::Finding;
 use seawall_snapshot::{Needed, UnitKind, Units, codec, review};
 use seawall_telemetry::timeline::{Event, Kind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest that loading a change may take: a million zones from scratch take less.
 const LOAD_WITHIN: Duration = Duration::from_secs(120);
@@ -53,8 +53,12 @@ impl Refusal {
 impl Driver {
     /// Takes a change on its way, or refuses it.
     pub(super) fn begin(&mut self, order: u64, proposal: Proposal) {
+        let began = Instant::now();
         match self.prepare(&proposal) {
-            Ok(prepared) => self.launch(order, proposal, prepared),
+            Ok(prepared) => {
+                self.process.registry.shared().change_prepare_ms.set(ms_since(began));
+                self.launch(order, proposal, prepared);
+            }
             Err(refusal) if refusal.unchanged => {
                 self.note_problems(&proposal);
                 self.ended(order, Some(self.current.number), Outcome::Unchanged, Vec::new());
@@ -270,8 +274,10 @@ impl Driver {
     /// what the result really is.
     fn compile(&mut self, units: &mut Units) -> Result<Live, Refusal> {
         let (process, wanted) = (self.process.clone(), units.clone());
+        let began = Instant::now();
         let (live, faults) =
             bounded("load", LOAD_WITHIN, move || process.compile(&wanted)).map_err(Refusal::because)?;
+        self.process.registry.shared().change_compile_ms.set(ms_since(began));
         for fault in faults {
             self.kept(fault.kind, &fault.name, &fault.why);
         }
@@ -346,4 +352,8 @@ impl Driver {
         }
         self.trial = Trial::begin(self, order, proposal, prepared).map(Box::new);
     }
+}
+
+fn ms_since(began: Instant) -> i64 {
+    i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
