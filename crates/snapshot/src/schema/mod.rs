@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_modules_are_the_modules_with_their_modes() {
+        let keys = edge::MODULES.keys.iter().map(|key| match key.default {
+            Default::Words(words) => (key.name, words.trim_matches(['`', '"'])),
+            _ => panic!("{} has a fixed default", key.name),
+        });
+        let modules = seawall_model::MODULES.iter().map(|module| (module.name, module.mode.name()));
+        assert_eq!(keys.collect::<Vec<_>>(), modules.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn no_two_keys_share_an_environment_variable() {
         let mut seen = std::collections::HashSet::new();
         for (table, prefix) in tables() {
