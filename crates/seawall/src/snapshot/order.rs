@@ -74,8 +74,12 @@ impl Watch {
             self.seen = candidate.requests;
             return Step::Wait(text);
         }
+        let ended = || status.recent.iter().rev().chain(&status.last);
+        if let Some(ended) = ended().find(|ended| ended.order == self.order) {
+            return Step::Over(Box::new(ended.clone()));
+        }
         match &status.last {
-            Some(last) if last.order == self.order => Step::Over(Box::new(last.clone())),
+            _ if status.waiting.contains(&self.order) => Step::Wait(String::new()),
             Some(last) if last.order > self.order => Step::Overtaken,
             _ if status.queued => Step::Wait(String::new()),
             _ => Step::Unseen,
@@ -176,7 +180,7 @@ fn watch(data_dir: &Path, order: u64, began: Option<u64>, output: Output) -> Res
                 if output == Output::Text {
                     show(&watch.end_of_stage());
                 }
-                return Ok((*ended, raw.get("last").cloned().unwrap_or(Value::Null)));
+                return Ok((*ended, as_told(&raw, order)));
             }
             (Step::Overtaken, _) => {
                 return Err(format!("another change followed before the end of order {order} was seen{SEE}"));
@@ -195,6 +199,14 @@ fn watch(data_dir: &Path, order: u64, began: Option<u64>, output: Output) -> Res
 
 /// Where to look on.
 const SEE: &str = "; `seawall timeline` and `seawall snapshot list` tell what became of it";
+
+/// How an order ended, in the words of the edge.
+fn as_told(raw: &Value, order: u64) -> Value {
+    let recent = raw.get("recent").and_then(Value::as_array).into_iter().flatten().rev();
+    let told =
+        recent.chain(raw.get("last")).find(|ended| ended.get("order").and_then(Value::as_u64) == Some(order));
+    told.cloned().unwrap_or(Value::Null)
+}
 
 fn is_another(data_dir: &Path, before: Option<u64>) -> bool {
     matches!((before, began(data_dir)), (Some(before), Some(now)) if before != now)
@@ -313,6 +325,13 @@ mod tests {
         assert!(matches!(watch.look(&over(2, "adopted")), Step::Unseen));
         assert!(matches!(watch.look(&over(4, "adopted")), Step::Overtaken));
         assert!(matches!(watch.look(&Status::default()), Step::Unseen));
+        let waits = Status { waiting: vec![3], ..over(4, "adopted") };
+        assert!(matches!(watch.look(&waits), Step::Wait(_)));
+        let recent = vec![Ended { order: 3, outcome: "refused".into(), ..Ended::default() }];
+        match watch.look(&Status { recent, ..over(4, "adopted") }) {
+            Step::Over(ended) => assert_eq!(ended.outcome, "refused"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

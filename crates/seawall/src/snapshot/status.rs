@@ -12,8 +12,12 @@ pub struct Status {
     pub candidate: Option<Underway>,
     /// How the last change ended.
     pub last: Option<Ended>,
+    /// The same for some before it, the newest last.
+    pub recent: Vec<Ended>,
     /// Whether another change waits for this one to end.
     pub queued: bool,
+    /// Orders of those that wait.
+    pub waiting: Vec<u64>,
     /// Generated files kept at their good version because they alternate.
     pub pinned: Vec<String>,
 }
