@@ -86,8 +86,12 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let events = edge.timeline();
     let history = history(&edge).await;
 
-    let promoted =
-        events.iter().any(|e| e.kind == "promoted_good" && e.snapshot.is_some() && e.snapshot == poison);
+    let called_good = readings.all.iter().any(|r| {
+        let state = r.snapshot.as_ref().and_then(|s| s.pointer("/current/state")).and_then(Value::as_str);
+        r.current().is_some() && r.current() == poison && state == Some("good")
+    });
+    let promoted = called_good
+        || events.iter().any(|e| e.kind == "promoted_good" && e.snapshot.is_some() && e.snapshot == poison);
     scene.check(Check::holds(
         "the poisoned snapshot was marked good",
         "never",
