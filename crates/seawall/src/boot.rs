@@ -86,7 +86,7 @@ pub fn settings_without(args: &SiteArgs, refusal: &Refusal) -> Option<Loaded> {
     messages.iter().for_each(|message| tracing::error!("{message}"));
     tracing::error!(number, "the configuration cannot be used: starting with the last snapshot that served");
     let site = Site { data_dir, edge, ..Site::default() };
-    Some(Loaded { site, degraded: Vec::new(), refused_lists: Vec::new(), problems: Vec::new(), file: Some((path, String::new())) })
+    Some(Loaded { site, degraded: Vec::new(), refused_lists: Vec::new(), list_files: Vec::new(), problems: Vec::new(), file: Some((path, String::new())) })
 }
 
 /// The data files a site names, as they are now.

@@ -23,6 +23,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// Lists with errors, left out of the site as well.
     pub refused_lists: Vec<String>,
+    /// Files that lists are read from.
+    pub list_files: Vec<PathBuf>,
     /// The file it came from, and its text.
     pub file: Option<(PathBuf, String)>,
 }
@@ -217,6 +219,7 @@ fn usable(
                 site,
                 degraded: parsed.degraded,
                 refused_lists: parsed.refused_lists,
+                list_files: parsed.list_files,
                 problems: parsed.problems,
                 file,
             })

@@ -471,6 +471,7 @@ fn watched(loaded: &Loaded) -> Vec<PathBuf> {
         site.edge.tls.certificates.iter().chain(site.zones.iter().flat_map(|zone| &zone.certificates));
     let mut files: Vec<PathBuf> = loaded.file.iter().map(|(path, _)| path.clone()).collect();
     files.extend(site.edge.bot_features.clone());
+    files.extend(loaded.list_files.iter().cloned());
     files.extend(certificates.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
     // The first are the most important, and of very many they are looked at most often.
     let mut known = std::collections::HashSet::new();
