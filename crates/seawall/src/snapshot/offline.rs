@@ -97,15 +97,18 @@ pub fn show(data_dir: &Path, number: Option<u64>, output: Output) -> Exit {
             UnitKind::ALL.into_iter().map(|kind| (kind.name(), counts(kind))).collect();
         if output == Output::Json {
             let mut document = as_json(entry, history);
-            let units: serde_json::Map<String, Value> =
-                kinds.iter().map(|(kind, count)| ((*kind).to_owned(), json!(count))).collect();
-            document["units"] = Value::Object(units);
+            let mut note = |name: &str, value: Value| {
+                if let Some(fields) = document.as_object_mut() {
+                    fields.insert(name.to_owned(), value);
+                }
+            };
+            note("units", kinds.iter().map(|(kind, count)| ((*kind).to_owned(), json!(count))).collect());
             match &manifest {
                 Ok((manifest, _)) => {
-                    document["base"] = json!(manifest.base);
-                    document["bytes"] = json!(manifest.bytes);
+                    note("base", json!(manifest.base));
+                    note("bytes", json!(manifest.bytes));
                 }
-                Err(fault) => document["fault"] = json!(fault.to_string()),
+                Err(fault) => note("fault", json!(fault.to_string())),
             }
             println!("{document}");
             return Ok(Exit::Ok);
