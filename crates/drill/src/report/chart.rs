@@ -16,16 +16,27 @@ const COLUMNS_MAX: u64 = 120;
 /// Marks nearer than this share of the width show one number only, per cent.
 const CROWDED: f64 = 2.6;
 
-/// The time that all charts of a drill show, milliseconds.
+/// The time that a chart shows, milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
-    /// Its end; it begins at 0.
+    /// Its beginning.
+    pub begin_ms: u64,
+    /// Its end.
     pub end_ms: u64,
 }
 
 impl Axis {
+    /// Whether a moment is shown.
+    pub fn holds(self, ms: u64) -> bool {
+        (self.begin_ms..=self.end_ms).contains(&ms)
+    }
+
+    fn length_ms(self) -> u64 {
+        self.end_ms.saturating_sub(self.begin_ms).max(1)
+    }
+
     fn x(self, ms: u64) -> f64 {
-        (ms as f64 / self.end_ms.max(1) as f64).min(1.0) * WIDTH
+        (ms.saturating_sub(self.begin_ms) as f64 / self.length_ms() as f64).min(1.0) * WIDTH
     }
 
     fn percent(self, ms: u64) -> f64 {
@@ -35,12 +46,12 @@ impl Axis {
     /// Milliseconds per column: a round number that gives no more than [`COLUMNS_MAX`].
     fn column_ms(self) -> u64 {
         let sizes = [100, 200, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
-        sizes.into_iter().find(|size| self.end_ms / size <= COLUMNS_MAX).unwrap_or(60_000)
+        sizes.into_iter().find(|size| self.length_ms() / size <= COLUMNS_MAX).unwrap_or(60_000)
     }
 
     fn step_ms(self) -> u64 {
         let steps = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 120_000];
-        steps.into_iter().find(|step| self.end_ms / step <= 10).unwrap_or(600_000)
+        steps.into_iter().find(|step| self.length_ms() / step <= 10).unwrap_or(600_000)
     }
 }
 
@@ -54,11 +65,12 @@ pub fn requests(
     axis: Axis,
 ) {
     let size = axis.column_ms();
-    let columns = (axis.end_ms / size + 1) as usize;
+    let first = axis.begin_ms / size;
+    let columns = (axis.end_ms / size - first + 1) as usize;
     let classes: Vec<Class> = Class::ALL.into_iter().filter(|class| samples.count(*class) > 0).collect();
     let mut counts = vec![vec![0_u64; columns]; classes.len()];
     for sample in samples.all() {
-        let column = (sample.at_us / 1000 / size) as usize;
+        let column = (sample.at_us / 1000 / size).saturating_sub(first) as usize;
         if let Some(row) = classes.iter().position(|class| *class == sample.class)
             && let Some(count) = counts.get_mut(row).and_then(|row| row.get_mut(column))
         {
@@ -91,7 +103,8 @@ pub fn requests(
                 continue;
             }
             let height = *count as f64 * per_second / top * HEIGHT;
-            let (left, right) = (axis.x(column as u64 * size), axis.x((column as u64 + 1) * size));
+            let (left, right) =
+                (axis.x((first + column as u64) * size), axis.x((first + column as u64 + 1) * size));
             let bottom = HEIGHT - *floor;
             let _ = write!(path, "M{left:.1} {bottom:.1}V{:.1}H{right:.1}V{bottom:.1}z", bottom - height);
             *floor += height;
@@ -287,7 +300,7 @@ impl Frame<'_> {
             }
         }
         // Times along the bottom come first, so that a narrow page can leave out every other by counting.
-        let mut at = 0;
+        let mut at = axis.begin_ms.next_multiple_of(axis.step_ms());
         while at <= axis.end_ms {
             let _ = write!(
                 out,
@@ -378,7 +391,7 @@ mod tests {
     #[test]
     fn columns_are_few_whatever_the_length() {
         for end_ms in [1, 1_000, 25_000, 600_000] {
-            let axis = Axis { end_ms };
+            let axis = Axis { begin_ms: 7_300, end_ms: 7_300 + end_ms };
             assert!(end_ms / axis.column_ms() <= COLUMNS_MAX);
             assert!(end_ms / axis.step_ms() <= 10);
         }

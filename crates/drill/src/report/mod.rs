@@ -16,6 +16,8 @@ use crate::verdict::{Check, figure};
 const STYLE: &str = include_str!("style.css");
 /// Events of a drill that are shown at once; more are folded away.
 const EVENTS_OPEN: usize = 14;
+/// Most of what a check found, characters.
+const FOUND_MAX: usize = 160;
 /// Kinds of the product's own events that are drawn on charts. Others stand in the list only.
 const DRAWN: &[&str] = &[
     "gate_failed",
@@ -137,7 +139,9 @@ fn summary(out: &mut String, ran: &[Ran]) {
 /// The first check that failed, or the first of all, which drills put first because it matters most.
 fn headline(checks: &[Check], good: usize) -> String {
     match checks.iter().find(|check| !check.pass).or(checks.first()) {
-        Some(check) => format!("{}: {} ({good} of {} checks)", check.what, check.measured, checks.len()),
+        Some(check) => {
+            format!("{}: {} ({good} of {} checks)", check.what, short(&check.measured), checks.len())
+        }
         None => "nothing was checked".to_owned(),
     }
 }
@@ -208,11 +212,20 @@ fn checks(out: &mut String, checks: &[Check]) {
             "<tr{class}><td>{}</td><td{long}>{}</td><td{long}>{}</td><td>{}</td></tr>",
             escape(&check.what),
             escape(&check.limit),
-            escape(&check.measured),
+            escape(&short(&check.measured)),
             badge(check.pass)
         );
     }
     out.push_str("</tbody></table></div>\n");
+}
+
+/// What was found, no longer than a few lines: the timeline has the whole sentence.
+fn short(text: &str) -> String {
+    if text.chars().count() <= FOUND_MAX {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(FOUND_MAX).collect();
+    format!("{}…", cut.rsplit_once(' ').map_or(cut.as_str(), |(whole, _)| whole))
 }
 
 fn charts(out: &mut String, name: &str, evidence: &Evidence) {
@@ -224,21 +237,28 @@ fn charts(out: &mut String, name: &str, evidence: &Evidence) {
         .filter_map(|line| line.points.last())
         .map(|p| p.0);
     let Some(end_ms) = ends.chain(drawn).max() else { return };
-    let axis = Axis { end_ms: end_ms + 250 };
-    let marks: Vec<(usize, &Mark)> = numbered(&evidence.marks)
-        .filter(|(_, mark)| {
-            (mark.by_drill || DRAWN.contains(&mark.kind.as_str())) && mark.at_ms <= axis.end_ms
-        })
-        .collect();
-    for (index, (title, samples)) in evidence.loads.iter().enumerate().filter(|(_, (_, s))| !s.is_empty()) {
+    let whole = Axis { begin_ms: 0, end_ms: end_ms + 250 };
+    let shown = |axis: Axis| -> Vec<(usize, &Mark)> {
+        let drawn = |mark: &Mark| mark.by_drill || DRAWN.contains(&mark.kind.as_str());
+        numbered(&evidence.marks).filter(|(_, mark)| drawn(mark) && axis.holds(mark.at_ms)).collect()
+    };
+    for (index, (title, samples)) in evidence.loads.iter().enumerate() {
+        let Some((begin_ms, end_ms)) = samples.span_ms() else { continue };
+        // A drill of several acts shows each by itself.
+        let axis = match begin_ms {
+            ..1_000 => Axis { begin_ms: 0, end_ms: end_ms + 250 },
+            _ => Axis { begin_ms: begin_ms - begin_ms % 500, end_ms: end_ms + 250 },
+        };
+        let marks = shown(axis);
         let title =
             if evidence.loads.len() == 1 { "Requests".to_owned() } else { format!("Requests: {title}") };
         chart::requests(out, &format!("{name}-r{index}"), &title, samples, &marks, axis);
         let title = title.replacen("Requests", "Latency", 1);
         chart::latency(out, &format!("{name}-l{index}"), &title, samples, &marks, axis);
     }
+    let marks = shown(whole);
     for (index, one) in evidence.charts.iter().enumerate() {
-        chart::lines(out, &format!("{name}-c{index}"), one, &marks, axis);
+        chart::lines(out, &format!("{name}-c{index}"), one, &marks, whole);
     }
 }
 
