@@ -84,6 +84,22 @@ fn a_death_in_the_middle_of_a_request_names_what_was_in_hand() {
 }
 
 #[test]
+fn what_was_in_hand_is_known_after_the_supervisor_became_a_newer_program_too() {
+    let (dir, origin) = (tempfile::tempdir().unwrap(), Origin::named("one"));
+    let config = configuration(dir.path(), &origin, POISON);
+    let running =
+        drill(dir.path(), &config, r#"{"module":"firewall","zone":"bad.test","what":"abort","every":1}"#);
+    let _told = Told(&running);
+    let (code, _, err) = running.upgrade();
+    assert_eq!(code, 0, "{err}");
+    running.wait_for_log("the supervisor is the new program now");
+    assert!(matches!(get_from(running.http, "bad.test", "/"), Seen::Broken(_)));
+    eventually("the death on the timeline", || told(&running, "died").len() == 1);
+    let died = &told(&running, "died")[0];
+    assert!(died.contains("in module firewall"), "{died}");
+}
+
+#[test]
 fn a_stack_that_overflows_is_a_death_like_others() {
     let (dir, origin) = (tempfile::tempdir().unwrap(), Origin::named("one"));
     let config = configuration(dir.path(), &origin, POISON);
@@ -214,6 +230,8 @@ fn visitors_in_the_backlog_of_a_stuck_worker_wait_less_than_a_second() {
     let _told = Told(&running);
     let mut hanging = TcpStream::connect(running.http).unwrap();
     hanging.write_all(b"GET / HTTP/1.1\r\nhost: bad.test\r\n\r\n").unwrap();
+    // What it accepts in the same turn goes down with it.
+    std::thread::sleep(Duration::from_millis(100));
     // Enough of them that some come to the stuck worker's socket.
     let visitors: Vec<_> = (0..16).map(|_| std::thread::spawn(timed(running.http))).collect();
     let slowest = visitors.into_iter().map(|visitor| visitor.join().unwrap()).max().unwrap();
