@@ -1,11 +1,18 @@
--- What wrk saw, exactly, as one line of JSON; and, with BENCH_HOSTS set, requests that go from host to host in turn.
+-- What wrk saw, exactly, as one line of JSON; and, with BENCH_HOSTS set, requests that go from host to host in turn. With
+-- BENCH_PATHS=N, NUMBER in the path is 0 to N-1 in turn, and BENCH_FIELDS are further lines of the head, separated by "|".
 local hosts = os.getenv("BENCH_HOSTS")
 if hosts then
   local requests, at = {}, 0
   function init()
+    for line in (os.getenv("BENCH_FIELDS") or ""):gmatch("[^|]+") do
+      local name, value = line:match("^([^:]+): (.*)$")
+      wrk.headers[name] = value
+    end
     for host in hosts:gmatch("%S+") do
       wrk.headers["Host"] = host
-      requests[#requests + 1] = wrk.format()
+      local paths = tonumber(os.getenv("BENCH_PATHS") or "0")
+      if paths == 0 then requests[#requests + 1] = wrk.format() end
+      for n = 0, paths - 1 do requests[#requests + 1] = wrk.format(nil, (wrk.path:gsub("NUMBER", n))) end
     end
   end
   function request()

@@ -4,7 +4,7 @@ import os
 import time
 
 from . import machine, peers, report
-from .samples import Sample, summarise
+from .samples import Sample, paired, summarise
 
 
 class Bench:
@@ -17,6 +17,7 @@ class Bench:
         self.site, self.names, self.rounds, self.seconds, self.say = site, names, rounds, seconds, say
         self.deadline = time.monotonic() + deadline_s
         self.running = {}
+        self.group = None  # of the row whose peers they are
         self.foreign = []  # what others used during each measurement
 
     def shared(self, name):
@@ -68,18 +69,28 @@ class Bench:
 
     def row(self, row, out):
         """All rounds of a row, A B C A B C …, into `out` as {name: [samples]}; cut short if time is up."""
-        if not row.shared:
+        if not row.shared or row.shared != self.group:
             self.stop_shared()
-        names = [name for name in row.peers if name in self.names]
-        for number in range(1, self.rounds + 1):
-            for name in names:
+        self.group = row.shared
+        names = [name for name in row.peers if self.takes_part(row, name)]
+        rounds = self.rounds * row.times
+        for number in range(1, rounds + 1):
+            # Each begins a round in turn: whoever comes after the idle moment between two rounds is another each time.
+            first = number % len(names) if row.pairs and names else 0
+            for name in names[first:] + names[:first]:
                 if self.out_of_time():
                     self.say("time is up: the rest is left out (--minutes)")
                     return
                 sample = self.sample(row, name)
                 out.setdefault(name, []).append(sample)
                 flag = f"  BAD: {'; '.join(sample.faults)}" if sample.faults else "  noisy" if sample.noisy else ""
-                self.say(f"{row.name} {number}/{self.rounds} {name}: {report.number(sample.figure)} {row.unit}{flag}")
+                self.say(f"{row.name} {number}/{rounds} {name}: {report.number(sample.figure)} {row.unit}{flag}")
+
+    def takes_part(self, row, name):
+        """Whether a peer of the row is one of this run. Variants of Seawall always are, given their program."""
+        if row.pairs:
+            return name != "seawall-before" or self.site.before is not None
+        return name in self.names
 
     def out_of_time(self):
         return time.monotonic() > self.deadline
@@ -108,4 +119,14 @@ class Bench:
 
 
 def results(rows, samples):
-    return [(row, {n: summarise(s) for n, s in samples[row.name].items()}) for row in rows if samples.get(row.name)]
+    out = []
+    for row in rows:
+        of_row = samples.get(row.name)
+        if not of_row:
+            continue
+        summaries = {name: summarise(found) for name, found in of_row.items()}
+        for ours, theirs in row.pairs:
+            if ours in of_row and theirs in of_row:
+                summaries[ours].against[theirs] = paired(of_row[ours], of_row[theirs])
+        out.append((row, summaries))
+    return out

@@ -53,8 +53,10 @@ def wrk_argv(port, path, seconds, connections, tls=False):
     return ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(CONF / "wrk.lua"), url]
 
 
-def wrk_environment(hosts=()):
-    return {"BENCH_HOSTS": " ".join(hosts)} if hosts else {}
+def wrk_environment(hosts=(), paths=0, fields=()):
+    if not hosts:
+        return {}
+    return {"BENCH_HOSTS": " ".join(hosts), "BENCH_PATHS": str(paths), "BENCH_FIELDS": "|".join(fields)}
 
 
 def wrk_seen(text):
@@ -74,9 +76,13 @@ def wrk_seen(text):
     )
 
 
-def wrk(port, path, seconds, connections, tls=False, hosts=()):
-    """Closed loop over kept HTTP/1 connections from one thread. `hosts` are named in turn, else the address."""
-    return wrk_seen(_run(wrk_argv(port, path, seconds, connections, tls), seconds + GRACE_S, wrk_environment(hosts)))
+def wrk(port, path, seconds, connections, tls=False, hosts=(), paths=0, fields=()):
+    """Closed loop over kept HTTP/1 connections from one thread. `hosts` are named in turn, else the address.
+
+    With `hosts`, NUMBER in the path may be 0 to `paths` - 1 in turn, and there may be further `fields` of the head.
+    """
+    environment = wrk_environment(hosts, paths, fields)
+    return wrk_seen(_run(wrk_argv(port, path, seconds, connections, tls), seconds + GRACE_S, environment))
 
 
 def h2load(port, path, requests, connections, streams=1, h1=False, per_second=None, log=None, limit_s=120):

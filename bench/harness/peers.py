@@ -55,19 +55,23 @@ class Site:
     """What all peers share in a run: folder, content, certificate, origin."""
 
     SIZES = {"1k": 1024, "100k": 100 * 1024}
+    MANY = 64  # further files of 1 KiB, many/0.txt and on
 
-    def __init__(self, folder, seawall):
+    def __init__(self, folder, seawall, before=None):
         self.folder = Path(folder)
         self.seawall = Path(seawall).resolve()
+        self.before = Path(before).resolve() if before else None  # another Seawall, of an earlier commit
         self.origin_port = free_port()
         self.origin = None
         self._asked = 0  # times its counter was read
         self.folder.chmod(0o755)  # workers of nginx may run as somebody else
         www = self.folder / "www"
         for kind in ("cached", "fresh"):
-            (www / kind).mkdir(parents=True)
+            (www / kind / "many").mkdir(parents=True)
             for name, size in self.SIZES.items():
                 (www / kind / f"{name}.txt").write_bytes(os.urandom(size // 2).hex().encode())
+            for number in range(self.MANY):
+                (www / kind / "many" / f"{number}.txt").write_bytes(os.urandom(self.SIZES["1k"] // 2).hex().encode())
         self._make_certificate()
 
     def _make_certificate(self):
@@ -209,22 +213,24 @@ def available(site):
 class Instance:
     """A peer, first prepared (folder, ports, configuration), then running, then stopped."""
 
-    def __init__(self, name, site, argv_of=None):
-        """`argv_of(site, folder, ports)` replaces the usual configuration and arguments."""
+    def __init__(self, name, site, argv_of=None, peer=None):
+        """`argv_of(site, folder, ports)` replaces the usual configuration and arguments; `peer` is what it is, if `name`
+        is not its own."""
         self.name = name
+        peer = peer or name
         self.folder = site.peer_folder(name)
-        self.ports = {kind: free_port() for kind in PEERS[name].kinds}
-        if name in ONE_PORT:
+        self.ports = {kind: free_port() for kind in PEERS[peer].kinds}
+        if peer in ONE_PORT:
             self.ports[CACHE] = self.ports[PROXY]
             if TLS_PROXY in self.ports:
                 self.ports[TLS_CACHE] = self.ports[TLS_PROXY]
-        self.argv = (argv_of or PEERS[name].argv)(site, self.folder, self.ports)
+        self.argv = (argv_of or PEERS[peer].argv)(site, self.folder, self.ports)
         self.process = None
 
-    def launch(self, fast=False):
+    def launch(self, fast=False, cores=None):
         # Some keep things in the home folder; theirs is the folder of the run.
         home = {name: str(self.folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
-        self.process = Process(self.argv, self.folder, self.folder / "out.log", home, fast)
+        self.process = Process(self.argv, self.folder, self.folder / "out.log", home, fast, cores)
         return self
 
     def wait_ready(self, path="/fresh/1k.txt", host="localhost", kinds=None):

@@ -75,9 +75,18 @@ def tree_memory_kib(root):
 class Process:
     """One program, started in the foreground with its own session, and the tree under it."""
 
-    def __init__(self, argv, cwd, log, env=None, fast=False):
-        """`fast` leaves out the tie to the benchmark's own life, which needs a slow fork: for measuring starts."""
+    def __init__(self, argv, cwd, log, env=None, fast=False, cores=None):
+        """`fast` leaves out the tie to the benchmark's own life, which needs a slow fork: for measuring starts.
+
+        `cores` are those it may run on.
+        """
         self.log = Path(log)
+
+        def prepare():
+            _die_with_parent()
+            if cores:
+                os.sched_setaffinity(0, cores)
+
         with open(self.log, "ab") as out:
             self.child = subprocess.Popen(
                 [str(a) for a in argv],
@@ -87,7 +96,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
-                preexec_fn=None if fast else _die_with_parent,
+                preexec_fn=None if fast else prepare,
             )
         self.pid = self.child.pid
 
@@ -119,6 +128,13 @@ class Process:
             except ProcessLookupError:
                 pass
         self.child.wait(timeout=10)
+
+
+def keep_to(root, cores):
+    """Has every thread of the tree under `root` run on these cores only."""
+    for pid in descendants(root, table()):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def _still(tree):

@@ -21,7 +21,9 @@ def number(value, digits=None):
 
 def _cells(row, name, summary, best):
     ours, who = best
-    compare = f"{ours:.2f} × {who}" if name == "seawall" and ours is not None else ""
+    compare = f"{ours:.2f} × {who}" if name == "seawall" and ours is not None and not row.pairs else ""
+    if summary.against:
+        compare = "; ".join(f"{change(found)} on {other}" for other, found in summary.against.items() if found)
     remarks = [row.note(summary.extra)] if summary.extra and not summary.faults else []
     remarks += [f"BAD: {'; '.join(summary.faults)}"] if summary.faults else []
     remarks += ["noisy"] if summary.noisy else []
@@ -36,15 +38,22 @@ def _cells(row, name, summary, best):
     )
 
 
+def change(found):
+    """A ratio and the range it likely is in, as percent more or less."""
+    ratio_, low, high = (100 * (x - 1) for x in found)
+    return f"{ratio_:+.1f} % ({low:+.1f} to {high:+.1f})".replace("-", "−")
+
+
 def text(row, summaries):
     """The row for a terminal."""
     best = ratio(summaries)
     lines = [f"{row.title} ({row.unit})"]
+    wide = max(map(len, summaries), default=8)
     for name, summary in ordered(summaries):
         name, figure, spread, rps, p99, compare, remarks = _cells(row, name, summary, best)
         rps = f"{rps:>9}/s" if rps else " " * 11
         p99 = f"p99 {p99:>7} ms" if p99 else " " * 14
-        lines.append(f"  {name:8} {figure:>9} {spread:>6} {rps} {p99}  {compare:15} {remarks}".rstrip())
+        lines.append(f"  {name:{wide}} {figure:>9} {spread:>6} {rps} {p99}  {compare:15} {remarks}".rstrip())
     return "\n".join(lines)
 
 
@@ -75,6 +84,8 @@ def markdown(facts, results):
     """The block for bench/README.md: where it comes from, an overview, a table a row."""
     out = [BEGIN, "", *head(facts), "", "| row | unit | Seawall | best peer | ratio |", "|---|---|--:|--:|--:|"]
     for row, summaries in results:
+        if row.pairs:
+            continue  # among ourselves
         ours, who = ratio(summaries)
         best = f"{who} {number(summaries[who].figure)}" if who else "–"
         mine = number(summaries["seawall"].figure) if "seawall" in summaries else "–"
@@ -89,7 +100,7 @@ def _table(row, summaries):
     best = ratio(summaries)
     lines = [_cells(row, name, summary, best) for name, summary in ordered(summaries)]
     lines = [(f"**{c[0]}**" if c[0] == "seawall" else c[0], *c[1:]) for c in lines]
-    titles = ("", row.unit, "spread", "responses/s", "p99, ms", "to the best peer", "remarks")
+    titles = ("", row.unit, "spread", "responses/s", "p99, ms", "likely difference" if row.pairs else "to the best peer", "remarks")
     shown = [n for n in range(len(titles)) if n < 2 or any(cells[n] for cells in lines)]
     pick = lambda cells: "| " + " | ".join(cells[n] for n in shown) + " |"  # noqa: E731
     return [pick(titles), pick(["---", *["--:"] * 5, "---"]), *map(pick, lines)]
@@ -111,7 +122,9 @@ def overview(results):
     for row, summaries in results:
         ours, who = ratio(summaries)
         mine = summaries.get("seawall")
-        if mine and mine.faults:
+        if row.pairs:
+            verdict = _pairs(summaries)
+        elif mine and mine.faults:
             verdict = "BAD"
         elif ours is None:
             verdict = "nothing to compare with"
@@ -119,6 +132,14 @@ def overview(results):
             verdict = f"{ours:5.2f} × {who}" + ("  leads" if ours <= 1 else "")
         lines.append(f"  {row.name:18} {number(mine.figure if mine else None):>9} {row.unit:18} {verdict}")
     return "\n".join(lines)
+
+
+def _pairs(summaries):
+    out = []
+    for name, summary in summaries.items():
+        for other, found in summary.against.items():
+            out += [f"{name.removeprefix('seawall-')} {change(found)} on {other}"] if found else []
+    return "; ".join(out)
 
 
 def write_json(path, facts, results, samples):

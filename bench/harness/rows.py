@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import Callable
 
-from . import http, load, processes, zones
+from . import guards, http, load, processes, scale, zones
 from .peers import CACHE, PEERS, PROXY, TLS_CACHE, TLS_PROXY, Instance, Site
 from .samples import Sample
 
@@ -27,8 +27,10 @@ class Row:
     unit: str
     peers: tuple
     measure: Callable
-    shared: bool = False  # on peers that keep running from row to row
+    shared: str = ""  # peers that keep running from row to row, as long as the next one names the same
     note: Callable = lambda extra: ""  # further numbers, in words
+    pairs: tuple = ()  # ((peer, peer it is compared with round by round), …) of variants of Seawall
+    times: int = 1  # so many times the rounds of other rows: small differences need many
 
 
 def _size(path):
@@ -174,23 +176,30 @@ TLS = ("seawall", "haproxy", "nginx", "envoy", "caddy", "traefik")
 CACHES = ("seawall", "haproxy", "nginx", "varnish")
 TLS_CACHES = ("seawall", "haproxy", "nginx")
 
+GUARD_TIMES = 4
+
 US, KIB, MS = "µs CPU/request", "KiB/connection", "ms"
 
 ROWS = [
-    Row("h1-proxy-1k", "HTTP/1 proxied, 1 KiB", US, H1_PROXY, _h1(PROXY, "/fresh/1k.txt"), True),
-    Row("h1-proxy-100k", "HTTP/1 proxied, 100 KiB", US, H1_PROXY, _h1(PROXY, "/fresh/100k.txt"), True),
-    Row("h1-cached-1k", "HTTP/1 cached, 1 KiB", US, CACHES, _h1(CACHE, "/cached/1k.txt"), True),
-    Row("h1-cached-100k", "HTTP/1 cached, 100 KiB", US, CACHES, _h1(CACHE, "/cached/100k.txt"), True),
-    Row("tls-cached-1k", "HTTP/1 over TLS, cached, 1 KiB", US, TLS_CACHES, _h1(TLS_CACHE, "/cached/1k.txt", tls=True), True),
-    Row("h2-proxy-1k", "HTTP/2 proxied, 1 KiB", US, TLS, _h2(TLS_PROXY, "/fresh/1k.txt"), True),
-    Row("h2-cached-1k", "HTTP/2 cached, 1 KiB", US, TLS_CACHES, _h2(TLS_CACHE, "/cached/1k.txt"), True),
-    Row("tls-handshake", "Full TLS 1.3 handshake and one request", "µs CPU/handshake", TLS, _handshake, True,
+    Row("h1-proxy-1k", "HTTP/1 proxied, 1 KiB", US, H1_PROXY, _h1(PROXY, "/fresh/1k.txt"), "peers"),
+    Row("h1-proxy-100k", "HTTP/1 proxied, 100 KiB", US, H1_PROXY, _h1(PROXY, "/fresh/100k.txt"), "peers"),
+    Row("h1-cached-1k", "HTTP/1 cached, 1 KiB", US, CACHES, _h1(CACHE, "/cached/1k.txt"), "peers"),
+    Row("h1-cached-100k", "HTTP/1 cached, 100 KiB", US, CACHES, _h1(CACHE, "/cached/100k.txt"), "peers"),
+    Row("tls-cached-1k", "HTTP/1 over TLS, cached, 1 KiB", US, TLS_CACHES, _h1(TLS_CACHE, "/cached/1k.txt", tls=True), "peers"),
+    Row("h2-proxy-1k", "HTTP/2 proxied, 1 KiB", US, TLS, _h2(TLS_PROXY, "/fresh/1k.txt"), "peers"),
+    Row("h2-cached-1k", "HTTP/2 cached, 1 KiB", US, TLS_CACHES, _h2(TLS_CACHE, "/cached/1k.txt"), "peers"),
+    Row("tls-handshake", "Full TLS 1.3 handshake and one request", "µs CPU/handshake", TLS, _handshake, "peers",
         lambda e: f"connect {e['connect']:.1f} ms" if e.get("connect") else ""),
     Row("idle-clear", "Idle keep-alive connection", KIB, ("seawall", "haproxy", "nginx", "varnish", "envoy", "caddy", "traefik"),
         _idle(False), note=lambda e: f"program alone {e['base']:.0f} MiB"),
     Row("idle-tls", "Idle keep-alive connection over TLS", KIB, TLS, _idle(True), note=lambda e: f"program alone {e['base']:.0f} MiB"),
     Row("start", "Start to first response", MS, H1_PROXY, _start, note=lambda e: f"{e['cpu']:.0f} ms CPU"),
     Row("reload-10k", "Reload with 10,000 zones", MS, TLS_CACHES, zones.reload, note=zones.reload_note),
+    Row("guards-proxy-1k", "Guards, HTTP/1 proxied, 1 KiB", US, guards.VARIANTS, guards.cost("/fresh/many/NUMBER.txt", True), "guards",
+        guards.note, guards.PAIRS, GUARD_TIMES),
+    Row("guards-cached-1k", "Guards, HTTP/1 cached, 1 KiB", US, guards.VARIANTS, guards.cost("/cached/many/NUMBER.txt", False), "guards",
+        guards.note, guards.PAIRS, GUARD_TIMES),
+    Row("zones-100k", "Start from a snapshot of 100,000 zones", MS, ("seawall",), scale.measure, note=scale.note),
     Row("scale-idle", "1,000 active connections beside 10,000 idle, cached 1 KiB", US, TLS_CACHES, _scale_idle, note=_scale_note),
     *(Row(f"scale-zones-{n}", f"HTTP/1 proxied, 1 KiB, {n:,} zones", US, TLS_CACHES, zones.cost(n)) for n in zones.COUNTS),
 ]  # fmt: skip
