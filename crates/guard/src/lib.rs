@@ -8,6 +8,7 @@
 
 mod breaker;
 mod budget;
+pub mod docs;
 mod fault;
 pub mod sabotage;
 

@@ -23,6 +23,21 @@ pub const SHARE_PERCENT: u64 = 30;
 /// Sets with fewer rows change by large shares all the time.
 pub const SET_LEAST: u64 = 8;
 
+/// What a change may have to have acknowledged, and how it must look then: for documents.
+pub static ACKNOWLEDGED: [(&str, &str); 11] = [
+    ("removed_zones", "zones that go"),
+    ("added_zones", "zones that come"),
+    ("removed_hosts", "hostnames that go from zones that stay"),
+    ("added_hosts", "hostnames that come to zones that stay"),
+    ("removed_rules", "firewall rules that go, over all zones that change"),
+    ("removed_rows", "networks that go from a list"),
+    ("added_rows", "networks that come to a list"),
+    ("duplicate_rows", "networks that stand twice in a list and did not before, one or more"),
+    ("removed_features", "rows that go from a data file"),
+    ("added_features", "rows that come to a data file, or by which it grows"),
+    ("duplicate_features", "rows that stand twice in a data file and did not before, one or more"),
+];
+
 /// What a change does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Review {

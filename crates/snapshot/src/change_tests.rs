@@ -388,3 +388,19 @@ fn bytes_that_are_no_document_are_told_and_not_counted() {
     assert_eq!(review.effects[0].to_string(), "changes what cannot be compared: zone site00.test");
     assert_eq!((review.warnings.len(), review.needs.len()), (1, 0));
 }
+
+#[test]
+fn whatever_is_asked_for_stands_in_the_table_that_documents_are_written_from() {
+    let source = include_str!("change.rs");
+    let (_, code) = source.split_once("fn needs(").unwrap();
+    let asked = code.split('"').skip(1).step_by(2).filter(|word| {
+        let prefix = ["removed_", "added_", "duplicate_"].into_iter().any(|prefix| word.starts_with(prefix));
+        prefix && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    });
+    let mut asked: Vec<&str> = asked.collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut known = ACKNOWLEDGED.map(|(what, _)| what);
+    known.sort_unstable();
+    assert_eq!(asked, known);
+}

@@ -59,7 +59,7 @@ use crate::reader::Reader;
 pub use blame::{DEATHS, EARLY_MS, Verdict};
 /// What the bytes of a unit are held in.
 pub use bytes::Bytes;
-pub use change::{Ack, AckFault, Needed, Review, SET_LEAST, SHARE_PERCENT, check, review};
+pub use change::{ACKNOWLEDGED, Ack, AckFault, Needed, Review, SET_LEAST, SHARE_PERCENT, check, review};
 pub use clock::SteadyClock;
 pub use codec::{
     BOT_FEATURES, DataFiles, EDGE, check_edge_lists, check_lists, decode_edge, decode_list, decode_module,
