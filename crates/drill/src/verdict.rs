@@ -13,9 +13,19 @@ pub struct Check {
     pub measured: String,
     /// Whether it was so. What was not measured was not so (DESIGN R7).
     pub pass: bool,
+    /// Whether it is what the drill is about: the summary shows it.
+    #[serde(skip)]
+    pub key: bool,
 }
 
 impl Check {
+    /// The same, as what the drill is about.
+    #[must_use]
+    pub fn key(mut self) -> Self {
+        self.key = true;
+        self
+    }
+
     /// A figure that may be this much and no more.
     #[must_use]
     pub fn at_most(what: &str, limit: f64, measured: Option<f64>, unit: &str) -> Self {
@@ -24,6 +34,7 @@ impl Check {
             limit: format!("≤ {}", figure(limit, unit)),
             pass: measured.is_some_and(|m| m <= limit),
             measured: measured.map_or_else(|| "not measured".to_owned(), |m| figure(m, unit)),
+            key: false,
         }
     }
 
@@ -35,6 +46,7 @@ impl Check {
             limit: format!("≥ {}", figure(limit, unit)),
             pass: measured.is_some_and(|m| m >= limit),
             measured: measured.map_or_else(|| "not measured".to_owned(), |m| figure(m, unit)),
+            key: false,
         }
     }
 
@@ -47,13 +59,14 @@ impl Check {
             measured: format!("{count} of {of}"),
             // Nothing among nothing proves nothing.
             pass: count == 0 && of > 0,
+            key: false,
         }
     }
 
     /// Something that must be so, with what was found in words.
     #[must_use]
     pub fn holds(what: &str, limit: &str, pass: bool, measured: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), limit: limit.to_owned(), measured: measured.into(), pass }
+        Self { what: what.to_owned(), limit: limit.to_owned(), measured: measured.into(), pass, key: false }
     }
 }
 
@@ -72,6 +85,18 @@ pub struct Verdict {
     pub fault: Option<String>,
     /// How long it took, milliseconds.
     pub took_ms: u64,
+}
+
+/// What was found, or "none".
+#[must_use]
+pub fn told(found: Option<impl std::fmt::Display>) -> String {
+    found.map_or_else(|| "none".to_owned(), |found| found.to_string())
+}
+
+/// A snapshot by its number.
+#[must_use]
+pub fn snapshot(number: Option<u64>) -> String {
+    number.map_or_else(|| "none".to_owned(), |number| format!("snapshot {number}"))
 }
 
 /// A number as people read it.

@@ -10,7 +10,7 @@ use crate::origin::{Behaviour, Origin};
 use crate::samples::Class;
 use crate::scene::Scene;
 use crate::site::{Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, told};
 use crate::watch::Reading;
 
 /// See the module.
@@ -71,13 +71,13 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         "another rule of the same zone",
         "still blocks (403)",
         blocked == Some(403),
-        format!("{blocked:?}"),
+        told(blocked),
     ));
     scene.check(Check::holds(
         "the same rule of another zone",
         "still blocks (403)",
         other == Some(403),
-        format!("{other:?}"),
+        told(other),
     ));
 
     scene.mark("fault", "an expression that compiles to gigabytes in a rule of a.test");
@@ -128,7 +128,8 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         Some(readings.growth(from, to, |r| r.cpu_seconds)? * 1000.0 / (to - from) as f64 * 100.0)
     };
     let more = busy(in_force, spent_to).zip(busy(calm_from, calm_to)).map(|(after, before)| after - before);
-    scene.check(Check::at_most("processor time the expression adds, of one processor", 25.0, more, "%"));
+    scene
+        .check(Check::at_most("processor time the expression adds, of one processor", 25.0, more, "%").key());
     let during = all.between(giant_from, giant_to);
     scene.check(Check::at_most("p99 while the giant is looked at", 250.0, during.latency_ms(99.0), "ms"));
     let grown = readings.largest(|r| r.resident_bytes.map(|b| b as f64 / 1048576.0));

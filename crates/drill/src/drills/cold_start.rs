@@ -12,7 +12,7 @@ use crate::manifest::{Guard, Manifest, Outage, Outcome};
 use crate::origin::{Behaviour, Origin};
 use crate::scene::Scene;
 use crate::site::{Rollout, Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, snapshot};
 
 use super::late_poison::wait_for_good;
 
@@ -122,7 +122,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     edge.arguments(&["--data-dir", &data_dir]);
     edge.start().await?;
     let good = wait_for_good(scene, &edge, 8_000).await;
-    scene.check(Check::holds("a good snapshot to go back to", "good", good.is_some(), format!("{good:?}")));
+    scene.check(Check::holds("a good snapshot to go back to", "good", good.is_some(), snapshot(good)));
     edge.write(&site("newest", 600_000))?;
     let ended = changes::apply(scene, &edge, &[]).await?;
     scene.check(Check::holds("a newer one, still on trial", "adopted", ended.adopted(), ended.told()));
@@ -140,7 +140,9 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         slowest = slowest.max(took_ms.unwrap_or(START_MS * 2));
         rows.push((row, right));
     }
-    scene.check(Check::none("bad mornings after which it did not serve what it should", wrong, rows.len()));
+    scene.check(
+        Check::none("bad mornings after which it did not serve what it should", wrong, rows.len()).key(),
+    );
     scene.check(Check::at_most(
         "slowest start, to the first answer",
         START_MS as f64,

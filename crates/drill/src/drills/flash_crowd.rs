@@ -75,12 +75,15 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let crowd = all.between(crowd_at + LEARN_MS, gone_at);
     let seconds = (gone_at - crowd_at - LEARN_MS) as f64 / 1000.0;
     let served = useful(&crowd) as f64 / seconds;
-    scene.check(Check::at_least(
-        "goodput under the crowd, of the origin's capacity",
-        90.0,
-        Some(served * 100.0 / ORIGIN.capacity()),
-        "%",
-    ));
+    scene.check(
+        Check::at_least(
+            "goodput under the crowd, of the origin's capacity",
+            90.0,
+            Some(served * 100.0 / ORIGIN.capacity()),
+            "%",
+        )
+        .key(),
+    );
     scene.check(Check::at_most(
         "p99 of the refusals (503 with Retry-After)",
         250.0,

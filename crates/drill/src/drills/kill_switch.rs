@@ -229,7 +229,7 @@ async fn compare(scene: &mut Scene, edge: &Installation, cells: &[Cell], plain: 
         ));
     }
     let wrong = rows.iter().filter(|(_, same)| !same).count();
-    scene.check(Check::none("zones that do not answer as one without the thing", wrong, rows.len()));
+    scene.check(Check::none("zones that do not answer as one without the thing", wrong, rows.len()).key());
     scene.table(Table {
         title: "Zone by zone".to_owned(),
         head: ["What was done", "Answers"].map(str::to_owned).to_vec(),

@@ -11,7 +11,7 @@ use crate::origin::{Behaviour, Origin};
 use crate::samples::Class;
 use crate::scene::{Pace, Scene};
 use crate::site::{Rollout, Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, snapshot};
 use crate::watch::Reading;
 
 /// See the module.
@@ -60,12 +60,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let watch = scene.watch(&edge);
     let load = scene.load(Visits::to(edge.http, &["a.test", "b.test"], 150.0));
     let good = wait_for_good(scene, &edge, soak_ms + 4_000).await;
-    scene.check(Check::holds(
-        "the first snapshot after its soak",
-        "good",
-        good.is_some(),
-        format!("{good:?}"),
-    ));
+    scene.check(Check::holds("the first snapshot after its soak", "good", good.is_some(), snapshot(good)));
 
     let at = scene.mark("fault", "a change is handed in that kills the process later");
     edge.write(&site("[[zone.rule]]\nname = \"poison\"\naction = \"log\"\npath = \"^/never$\""))?;
@@ -99,14 +94,14 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         if promoted { "it was" } else { "never" },
     ));
     let restarts = readings.largest(|r| r.metric("seawall_edge_restarts_total", ""));
-    scene.check(Check::at_most("restarts", 2.0, restarts, ""));
+    scene.check(Check::at_most("restarts", 2.0, restarts, "").key());
     let now = changes::current(&edge).await;
     let back = now.as_ref().is_some_and(|(number, ..)| Some(*number) != poison);
     scene.check(Check::holds(
         "what serves afterwards",
         "another snapshot than the poisoned",
         back,
-        format!("{now:?}, poisoned was {poison:?}"),
+        format!("{}; the poisoned was {}", snapshot(now.map(|(number, ..)| number)), snapshot(poison)),
     ));
     let state = |number: Option<u64>| {
         history.iter().find(|(n, _)| Some(*n) == number).map(|(_, state)| state.clone())
@@ -120,7 +115,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         "history",
         "the good one still good, none missing",
         state(good) == Some("good".to_owned()) && poison.is_none_or(|p| state(Some(p)).is_some()),
-        format!("{history:?}"),
+        history.iter().map(|(number, state)| format!("{number} {state}")).collect::<Vec<_>>().join(", "),
     ));
     let lost = all.between(at, u64::MAX / 1000);
     let share = lost.edge_made() as f64 * 100.0 / lost.len().max(1) as f64;

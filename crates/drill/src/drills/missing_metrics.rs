@@ -68,7 +68,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         ended.why.clone(),
     ));
     let share = readings.largest(Reading::percent);
-    scene.check(Check::at_most("largest share under the candidate", 1.0, share, "%"));
+    scene.check(Check::at_most("largest share under the candidate", 1.0, share, "%").key());
     let limit = if scene.pace() == Pace::Quick { 10_000.0 } else { 60_000.0 };
     scene.check(Check::at_most("from handed in to taken back", limit, Some(ended.took_ms as f64), "ms"));
     let same = before.as_ref().zip(after.as_ref()).is_some_and(|(b, a)| b.0 == a.0 && b.2 == a.2);

@@ -165,11 +165,10 @@ fn judge(scene: &mut Scene, edge: &Installation, cells: &[(&str, Module)], all: 
             by_mode && took.is_some_and(|took| took <= BREAKER_MS),
         ));
     }
-    scene.check(Check::none(
-        "cases in which requests did not go on by the declared mode",
-        not_by_mode,
-        cells.len(),
-    ));
+    scene.check(
+        Check::none("cases in which requests did not go on by the declared mode", not_by_mode, cells.len())
+            .key(),
+    );
     scene.check(Check::none("breakers not open within a second of the first request", late, cells.len()));
     scene.check(Check::at_most("slowest breaker", BREAKER_MS, slowest.is_finite().then_some(slowest), "ms"));
     scene.table(Table {

@@ -12,7 +12,7 @@ use crate::origin::{Behaviour, Origin};
 use crate::samples::Class;
 use crate::scene::Scene;
 use crate::site::{Rollout, Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, snapshot};
 use crate::watch::Reading;
 
 use super::late_poison::wait_for_good;
@@ -68,12 +68,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
     let load = scene.load(Visits::to(edge.http, &hosts, 150.0));
     let good = wait_for_good(scene, &edge, 12_000).await;
-    scene.check(Check::holds(
-        "the first snapshot after its soak",
-        "good",
-        good.is_some(),
-        format!("{good:?}"),
-    ));
+    scene.check(Check::holds("the first snapshot after its soak", "good", good.is_some(), snapshot(good)));
 
     let at = scene.mark("fault", format!("five zones change; what {} says is valid and deadly", name(BAD)));
     edge.write(&second)?;
@@ -107,7 +102,9 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         format!("serves version {bad}"),
     ));
     let others = (0..ZONES).filter(|at| *at != BAD && !right(*at)).count();
-    scene.check(Check::none("other zones that are not in the version they should be", others, ZONES - 1));
+    scene.check(
+        Check::none("other zones that are not in the version they should be", others, ZONES - 1).key(),
+    );
     let events = edge.timeline();
     let quarantined = events.iter().any(|e| e.kind == "unit_quarantined");
     let event = events.iter().find(|e| {

@@ -62,12 +62,15 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let pinned = events.iter().find(|event| event.kind == "artifact_pinned");
     let pinned_at = pinned.map(|event| scene.ms_of_unix(event.unix_ms));
 
-    scene.check(Check::at_most(
-        "from the first bad file to pinned",
-        (ENOUGH * EVERY_MS) as f64,
-        pinned_at.map(|at| at.saturating_sub(first_at) as f64),
-        "ms",
-    ));
+    scene.check(
+        Check::at_most(
+            "from the first bad file to pinned",
+            (ENOUGH * EVERY_MS) as f64,
+            pinned_at.map(|at| at.saturating_sub(first_at) as f64),
+            "ms",
+        )
+        .key(),
+    );
     let text = pinned.map_or_else(|| "no such event".to_owned(), |event| event.text.clone());
     let names = pinned.is_some_and(|event| {
         event.text.contains("bot-features")

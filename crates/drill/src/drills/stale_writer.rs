@@ -12,7 +12,7 @@ use crate::origin::{Behaviour, Origin};
 use crate::samples::Class;
 use crate::scene::Scene;
 use crate::site::{Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, told};
 
 /// See the module.
 pub const MANIFEST: Manifest = Manifest {
@@ -55,12 +55,15 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     edge.write(&site("late"))?;
     let late =
         changes::order(scene, &edge, "/snapshot/apply", json!({ "acknowledge": [], "base": base })).await?;
-    scene.check(Check::holds(
-        "the late plan, made from an older snapshot",
-        "refused, naming both",
-        late.turned_down() && names(&late.why, &[base, newest]),
-        late.told(),
-    ));
+    scene.check(
+        Check::holds(
+            "the late plan, made from an older snapshot",
+            "refused, naming both",
+            late.turned_down() && names(&late.why, &[base, newest]),
+            late.told(),
+        )
+        .key(),
+    );
     let (code, out, err) = edge.command(&["snapshot", "apply", "--base", &base.to_string()]).await?;
     scene.check(Check::holds(
         "the same by the command line",
@@ -72,12 +75,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         .await
         .ok()
         .and_then(|a| a.field("x-plan").map(str::to_owned));
-    scene.check(Check::holds(
-        "the plan in force",
-        "two",
-        plan.as_deref() == Some("two"),
-        format!("{plan:?}"),
-    ));
+    scene.check(Check::holds("the plan in force", "two", plan.as_deref() == Some("two"), told(plan)));
     // Before the file's own watcher comes to it: it knows no base, it is the file as it now stands.
     edge.write(&site("two"))?;
 

@@ -13,7 +13,7 @@ use crate::origin::{Behaviour, Origin};
 use crate::samples::Class;
 use crate::scene::Scene;
 use crate::site::{Site, zone};
-use crate::verdict::Check;
+use crate::verdict::{Check, told};
 
 /// See the module.
 pub const MANIFEST: Manifest = Manifest {
@@ -72,7 +72,7 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         "the supervisor keeps its process id",
         "the same",
         supervisor == edge.supervisor(),
-        format!("{supervisor:?}, then {:?}", edge.supervisor()),
+        format!("{}, then {}", told(supervisor), told(edge.supervisor())),
     ));
     scene.pass(3_000).await;
 
@@ -91,14 +91,14 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
         "the edge that served goes on",
         "the same process",
         serving.is_some() && serving == edge.edge(),
-        format!("{serving:?}, then {:?}", edge.edge()),
+        format!("{}, then {}", told(serving), told(edge.edge())),
     ));
 
     let retried = kept.retried();
     let odd: Vec<String> = kept.odd().into_iter().chain(fresh.odd()).collect();
     let (kept, fresh) = (kept.end().await, fresh.end().await);
     let readings = watch.end();
-    scene.check(Check::none("new connections refused or cut", fresh.count(Class::Broken), fresh.len()));
+    scene.check(Check::none("new connections refused or cut", fresh.count(Class::Broken), fresh.len()).key());
     scene.check(Check::none("requests on kept connections lost", kept.count(Class::Broken), kept.len()));
     let errors = kept.count(Class::EdgeError) + fresh.count(Class::EdgeError);
     scene.check(Check::none("errors made by the edge", errors, kept.len() + fresh.len()));

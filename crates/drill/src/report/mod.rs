@@ -136,9 +136,10 @@ fn summary(out: &mut String, ran: &[Ran]) {
     out.push_str("</tbody></table></div></section>\n");
 }
 
-/// The first check that failed, or the first of all, which drills put first because it matters most.
+/// The first check that failed, or the one the drill is about.
 fn headline(checks: &[Check], good: usize) -> String {
-    match checks.iter().find(|check| !check.pass).or(checks.first()) {
+    let key = checks.iter().find(|check| !check.pass).or(checks.iter().find(|check| check.key));
+    match key.or(checks.first()) {
         Some(check) => {
             format!("{}: {} ({good} of {} checks)", check.what, short(&check.measured), checks.len())
         }
