@@ -134,3 +134,31 @@ fn a_hundred_thousand_zones() {
     eprintln!("freeing all: {:?}", began.elapsed());
     drop(warm);
 }
+
+#[test]
+#[ignore = "prints sizes"]
+fn sizes() {
+    use std::mem::size_of;
+    eprintln!(
+        "Entry {} Zone {} Route {} Pool {} Origin {}",
+        size_of::<Entry>(),
+        size_of::<Zone>(),
+        size_of::<Route>(),
+        size_of::<Pool>(),
+        size_of::<Origin>()
+    );
+    eprintln!(
+        "doc Zone {} Route {} Pool {} Origin {}",
+        size_of::<model::Zone>(),
+        size_of::<model::Route>(),
+        size_of::<model::Pool>(),
+        size_of::<model::Origin>()
+    );
+    eprintln!(
+        "balance Pool {} policy {} stages {} tls {}",
+        size_of::<seawall_balance::Pool>(),
+        size_of::<seawall_httpcache::Policy>(),
+        size_of::<crate::stages::Stages>(),
+        size_of::<Option<seawall_net::tls::client::OriginTls>>()
+    );
+}
