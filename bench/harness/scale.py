@@ -171,8 +171,9 @@ def _change(bench, many, extra):
     _, failed, *before = steady.between(rows, *quiet)
     extra["before_p99"], extra["before_max"] = before[1:]
     for key, pick in (("compile", 1), ("prepare", 2)):
-        extra[key] = max(change[pick] for change in per_change)
-    extra["read"] = max((proposed - began) * 1e3 - prepare for (began, proposed, *_), _, prepare in per_change)
+        extra[key] = max((change[pick] for change in per_change if change[pick] is not None), default=None)
+        faults += [] if extra[key] else [f"no metric of {key}"]
+    extra["read"] = max((proposed - began) * 1e3 - (prepare or 0) for (began, proposed, *_), _, prepare in per_change)
     whole = [row for (began, _, _, adopted), *_ in per_change for row in rows if began <= row[0] < adopted + AFTER_S]
     _, lost, _, extra["change_p99"], extra["change_max"] = steady.between(whole, 0, float("inf"))
     swaps = [

@@ -4,8 +4,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import load, report, rows
-from .samples import Sample, ratio, summarise
+from . import bench, guards, load, report, rows, steady
+from .samples import Sample, paired, ratio, summarise
 
 H2LOAD = """
 TLS Protocol: TLSv1.3
@@ -78,6 +78,55 @@ class Figures(unittest.TestCase):
             path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
             report.write_markdown(path, f"{report.BEGIN}\nnew\n{report.END}")
             self.assertEqual(path.read_text(), f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n")
+
+
+class Guards(unittest.TestCase):
+    def test_what_changes_from_round_to_round_falls_out_of_a_pair(self):
+        theirs = [Sample(x) for x in (10.0, 30.0, 15.0, 22.0, 11.0)]
+        ours = [Sample(x * 1.02) for x in (10.0, 30.0, 15.0, 22.0, 11.0)]
+        found = paired(ours, theirs)
+        self.assertTrue(all(abs(x - 1.02) < 1e-9 for x in found), found)
+        self.assertEqual(report.change(found), "+2.0 % (+2.0 to +2.0)")
+
+    def test_one_odd_round_does_not_move_a_pair_and_rounds_without_a_figure_are_left_out(self):
+        theirs = [Sample(10.0)] * 9
+        ours = [Sample(10.1)] * 7 + [Sample(20.0), Sample(float("nan"))]
+        middle, low, high = paired(ours, theirs)
+        self.assertAlmostEqual(middle, 1.01)
+        self.assertTrue(low <= middle <= high)
+        self.assertIsNone(paired(ours[:2], theirs[:2]))
+
+    def test_a_canary_that_was_not_held_throughout_is_a_fault(self):
+        self.assertEqual(guards.held_share((50, 100, 200), (50, 600, 1200)), (0.5, None))
+        self.assertTrue(guards.held_share((50, 100, 200), (0, 0, 0))[1])
+        self.assertTrue(guards.held_share((50, 100, 200), (50, 100, 1200))[1], "no request under the candidate")
+        self.assertTrue(guards.held_share((50, 100, 200), (50, 100, 200))[1], "nothing counted")
+
+    def test_the_variants_differ_in_what_their_names_say(self):
+        class Site:
+            origin_port = 1
+
+        plain = guards.zone_text(Site, {"PROXY": 2})
+        for word in ("[[list]]", "[[zone.rule]]", "score", "request_headers", "stages"):
+            self.assertNotIn(word, plain)
+        full = guards.zone_text(Site, {"PROXY": 2}, modules=True, canary=True, changed=True)
+        self.assertEqual(full.count("[[zone.rule]]"), 20)
+        self.assertEqual(len(guards.banned()), len(set(guards.banned())))
+        self.assertIn("stages = [50]", full)
+
+    def test_a_stall_is_in_the_figures_of_its_moment_only(self):
+        rows_ = [(float(n), 1.0) for n in range(100)] + [(50.5, 80.0), (60.5, None)]
+        self.assertEqual(steady.between(rows_, 0, 40), (40, 0, 1.0, 1.0, 1.0))
+        self.assertEqual(steady.between(rows_, 40, 60)[3:], (80.0, 80.0))
+        self.assertEqual(steady.between(rows_, 60, 70)[:2], (11, 1))
+        self.assertEqual(steady.between(rows_, 500, 600)[:3], (0, 0, None))
+
+    def test_pairs_reach_the_report(self):
+        row = next(row for row in rows.ROWS if row.name == "guards-proxy-1k")
+        samples = {row.name: {"seawall": [Sample(10.0)] * 4, "seawall-canary": [Sample(10.2)] * 4}}
+        found = bench.results([row], samples)
+        self.assertIn("+2.0 % (+2.0 to +2.0) on seawall", report.text(*found[0]))
+        self.assertIn("canary +2.0 %", report.overview(found))
 
 
 if __name__ == "__main__":
