@@ -74,7 +74,7 @@ impl Trial {
 
     /// Whether a lot falls to the candidate. A wider stage holds whoever was in the one before.
     pub(crate) fn takes(&self, lot: Lot) -> bool {
-        let point = (lot.0 >> 32) * u64::from(WHOLE) >> 32;
+        let point = ((lot.0 >> 32) * u64::from(WHOLE)) >> 32;
         point < u64::from(self.canary.share.load(Ordering::Relaxed))
     }
 }

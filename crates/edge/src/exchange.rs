@@ -177,6 +177,8 @@ pub(crate) struct Exchange<'a> {
     pub https: bool,
     pub ray: &'a str,
     pub asked: Asked,
+    /// The bot score, where the origin is to know it.
+    pub score: Option<u8>,
 }
 
 /// Answers a request. A tunnel is returned for the connection to run once its response has gone.
@@ -271,7 +273,10 @@ async fn contained<B: RequestBody, S: Sink>(
     };
     let why = stages::what(&*panic);
     let zone = facts.zone.and_then(|z| live.zone(z)).map_or(String::new(), |z| z.doc.name.clone());
-    let _ = w.process.notes.try_send(Note::Panicked { zone, unit: unit.get(), why });
+    if unit.get() != 0 {
+        let _ =
+            w.process.notes.try_send(Note::Panicked { zone, unit: unit.get(), snapshot: live.snapshot, why });
+    }
     Err(Fail::page(500, "answering this request failed inside Seawall"))
 }
 
@@ -319,7 +324,7 @@ async fn serve<B: RequestBody, S: Sink>(
                 Box::pin(respond::to_https(w, live, scratch, sink, facts)).await?;
                 return Ok(None);
             }
-            stop => return Err(stopped(&stop)),
+            stop => return Err(stopped(w, &stop)),
         }
     }
     check_loop(&request.fields)?;
@@ -332,10 +337,11 @@ async fn serve<B: RequestBody, S: Sink>(
         let (host, edits) = (host(w, live, zone), &route.doc.request_headers);
         let edited =
             zone.stages.edit(Module::RequestHeaders, &host, edits, &mut request.fields, &mut facts.stages);
-        edited.map_err(closed)?;
+        edited.map_err(|module| closed(w, module))?;
     }
+    let score = facts.stages.score.flatten().filter(|_| zone.doc.bot.header);
     let Scratch { request, response, added, ray } = scratch;
-    let x = Exchange { w, live, zone, route, client, address, https, ray, asked };
+    let x = Exchange { w, live, zone, route, client, address, https, ray, asked, score };
     if asked.websocket {
         if !zone.doc.websockets {
             return Err(Fail::page(1020, "WebSockets are turned off for this zone"));
@@ -378,22 +384,24 @@ pub(crate) fn host<'a>(w: &'a Worker, live: &'a LiveRef, zone: &'a Zone) -> Host
         stages: &zone.stages,
         off: live.shared.off_for(&zone.doc.name),
         now_ms: w.pool_ms(),
-        teller: Some(Teller { slot: &w.slot, metrics: &w.metrics, notes: &w.process.notes }),
+        slot: Some(&w.slot),
+        teller: Some(Teller { cohort: live.cohort, metrics: &w.metrics, notes: &w.process.notes }),
         sabotage: w.process.sabotage.as_deref(),
-        last: Cell::new(None),
+        excused: Cell::default(),
     }
 }
 
-fn stopped(verdict: &Verdict) -> Fail {
+fn stopped(w: &Worker, verdict: &Verdict) -> Fail {
     match verdict {
         Verdict::Banned => Fail::page(1006, "this address is banned here"),
-        Verdict::Closed(module) => closed(*module),
+        Verdict::Closed(module) => closed(w, *module),
         _ => Fail::page(1020, "a firewall rule of this site blocks this request"),
     }
 }
 
 /// The 503 of a module that fails and is set to stop requests then.
-pub(crate) fn closed(module: Module) -> Fail {
+pub(crate) fn closed(w: &Worker, module: Module) -> Fail {
+    w.metrics.module_closed.inc(stages::told(module));
     let detail =
         format!("the module `{}` is failing, and is set to let no request past it then", module.name());
     Fail::Page { code: 503, detail, retry_after_s: Some(CLOSED_RETRY_S) }

@@ -26,6 +26,7 @@ const OURS: KnownSet = KnownSet::of(&[
     Known::Host,
     Known::ContentLength,
     Known::Expect,
+    Known::CfBotScore,
     Known::CfConnectingIp,
     Known::CfIpCountry,
     Known::CfRay,
@@ -520,6 +521,10 @@ pub(crate) fn add_fields(x: &Exchange<'_>, request: &RequestHead, fields: &Field
     added.add(Known::XForwardedProto, proto);
     added.add(Known::CfVisitor, visitor);
     added.add(Known::CfRay, x.ray.as_bytes());
+    // One that could not be computed is not there, rather than 0 (DESIGN R5).
+    if let Some(score) = x.score {
+        added.add(Known::CfBotScore, itoa::Buffer::new().format(score).as_bytes());
+    }
     match fields.get(Known::CdnLoop) {
         None => drop(added.add(Known::CdnLoop, LOOP_TOKEN)),
         Some(_) => {

@@ -92,7 +92,7 @@ pub(crate) fn refresh(x: &Exchange<'_>, q: &Question<'_>, key: httpcache::Key, f
     let route = x.zone.routes.iter().position(|r| std::ptr::eq(r, x.route)).unwrap_or(0);
     let request = q.request.clone();
     let (primary, address, https, ray) = (q.primary, x.address, x.https, x.ray.to_owned());
-    let peer = x.client.peer;
+    let (peer, score) = (x.client.peer, x.score);
     let found = Found { object: found.object.clone(), stored: found.stored };
     tokio::task::spawn_local(async move {
         let live = w.live();
@@ -109,6 +109,7 @@ pub(crate) fn refresh(x: &Exchange<'_>, q: &Question<'_>, key: httpcache::Key, f
             https,
             ray: &ray,
             asked,
+            score,
         };
         let mut q = Question { request: &request, asked: RequestFacts::of(&request), primary };
         // The refresh is ours, not the client's: its conditions and wishes do not count.

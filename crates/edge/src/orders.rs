@@ -4,7 +4,7 @@
 //! dead.
 
 use crate::process::Process;
-use crate::rollout::{Content, Handle, Proposal};
+use crate::rollout::{Content, Handle, Overlay, Proposal};
 use hyper::StatusCode;
 use seawall_model::{MODULES, Module};
 use seawall_snapshot::{Ack, Cause};
@@ -190,19 +190,18 @@ pub(crate) fn modules(process: &Process) -> Answer {
         modules: Vec<Row>,
     }
     let live = process.live.load_full();
-    let switches = process.switches.lock().clone();
+    let switches = Overlay::of(&live.units);
     let now = process.registry.summary();
     let rows = MODULES.iter().map(|info| {
         let module = info.module;
         let off = live.shared.off.contains(module);
-        let by_hand = switches.is_off(module, None);
+        let by = if switches.is_off(module) { "operator" } else { "configuration" };
         let counted = now.modules.iter().find(|m| m.name == info.name);
-        let zones = live.shared.zone_off.iter().filter(|(_, set)| set.contains(module));
         Row {
             name: info.name,
             off,
-            off_by: off.then_some(if by_hand { "operator" } else { "configuration" }),
-            off_for: zones.map(|(zone, _)| zone.to_string()).collect(),
+            off_by: off.then_some(by),
+            off_for: switches.zones(module).map(str::to_owned).collect(),
             mode: live.shared.mode(module).name(),
             faults: counted.map_or(0, |m| m.faults),
             skipped: counted.map_or(0, |m| m.skipped),

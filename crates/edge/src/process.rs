@@ -5,7 +5,7 @@ use crate::heads::Heads;
 use crate::live::{Live, Means, Retired};
 use crate::orders::Apply;
 use crate::recorder::Recorder;
-use crate::rollout::{Handle, Overlay};
+use crate::rollout::Handle;
 use crate::seats::Seats;
 use crate::watchdog::Stuck;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -69,8 +69,6 @@ pub(crate) struct Process {
     pub rollout: OnceLock<Handle>,
     /// Orders to load the configuration, for whoever runs this edge.
     pub applies: parking_lot::Mutex<VecDeque<Apply>>,
-    /// What an operator switched by hand.
-    pub switches: parking_lot::Mutex<Overlay>,
     pub timeline: Timeline,
     /// Configurations that have been in force.
     pub versions: AtomicU64,
@@ -85,21 +83,26 @@ pub(crate) enum Note {
     BreakerOpened {
         zone: String,
         module: Module,
+        cohort: Cohort,
         fault: Fault,
         why: String,
     },
     BreakerClosed {
         zone: String,
         module: Module,
+        cohort: Cohort,
     },
     RuleTripped {
         zone: String,
         rule: String,
+        fault: Fault,
     },
     /// An exchange panicked outside of any stage.
     Panicked {
         zone: String,
         unit: u64,
+        /// Number of the snapshot it ran under.
+        snapshot: u64,
         why: String,
     },
     /// A worker does not come back.
@@ -165,22 +168,13 @@ impl Process {
     pub(crate) fn worker_stuck(&self, stuck: Stuck) {
         tracing::error!(?stuck, "a worker is stuck");
         // The other workers must not follow it: the zone's breaker for that module opens before anything else.
-        if let Some(module) = stuck.module.and_then(|index| Module::ALL.get(index).copied()) {
-            self.trip(stuck.unit, module);
+        if let Some(module) = stuck.module.and_then(Module::of_index) {
+            let candidate = self.canary.load_full().map(|canary| canary.live.clone());
+            for live in [Some(self.live.load_full()), candidate].into_iter().flatten() {
+                live.trip(stuck.unit, module, self.elapsed_ms());
+            }
         }
         let _ = self.notes.try_send(Note::Stuck(stuck));
-    }
-
-    /// Opens the breaker of a module for the zone of a unit, in whatever configuration serves it. Its name, if it was
-    /// closed before.
-    pub(crate) fn trip(&self, unit: u64, module: Module) -> Option<String> {
-        let candidate = self.canary.load_full().map(|canary| canary.live.clone());
-        let lives = [Some(self.live.load_full()), candidate];
-        lives.into_iter().flatten().find_map(|live| {
-            let zone = live.by_unit(unit)?;
-            let part = zone.stages.part(module)?;
-            part.breaker.trip(self.elapsed_ms()).then(|| zone.doc.name.clone())
-        })
     }
 
     /// The counters of another worker.

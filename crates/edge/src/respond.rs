@@ -223,7 +223,7 @@ pub(crate) fn edit(x: &Exchange<'_>, response: &mut ResponseHead, facts: &mut Fa
     let host = exchange::host(x.w, x.live, x.zone);
     let edited =
         x.zone.stages.edit(Module::ResponseHeaders, &host, edits, &mut response.fields, &mut facts.stages);
-    edited.map_err(exchange::closed)
+    edited.map_err(|module| exchange::closed(x.w, module))
 }
 
 /// The coding to compress with, if it is worth it and wanted.

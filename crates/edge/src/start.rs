@@ -16,7 +16,7 @@ use seawall_guard::Sabotage;
 use seawall_httpcache::KeyMaker;
 use seawall_model as model;
 use seawall_net::resolver::{self, Resolver};
-use seawall_net::tls::certs::{CertStore, Pair};
+use seawall_net::tls::certs::{CertFiles, CertStore, Pair};
 use seawall_net::tls::dev;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
@@ -25,6 +25,7 @@ use seawall_telemetry::access::{LogWriter, Output, Redaction};
 use seawall_telemetry::metrics::Certificate;
 use seawall_telemetry::timeline::Timeline;
 use seawall_telemetry::{Layout, Registry};
+use std::collections::HashSet;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -369,7 +370,6 @@ impl Process {
             sabotage,
             rollout: OnceLock::new(),
             applies: parking_lot::Mutex::default(),
-            switches: parking_lot::Mutex::default(),
             timeline,
             versions: AtomicU64::new(0),
         };
@@ -397,7 +397,7 @@ impl Process {
             tracing::error!(unit = fault.name, why = fault.why, "a part of the configuration is left out");
         }
         let live = Arc::new(live);
-        self.prepare_certificates(&live);
+        self.prepare_certificates(&live, None);
         self.took_over(&live);
         if !faults.is_empty() {
             self.registry.shared().config_last_load_ok.set(0);
@@ -417,7 +417,7 @@ impl Process {
         }
         let live = Arc::new(live);
         // First these, so that no host is served without its own.
-        self.prepare_certificates(&live);
+        self.prepare_certificates(&live, None);
         self.took_over(&live);
         if !faults.is_empty() {
             self.registry.shared().config_last_load_ok.set(0);
@@ -425,15 +425,25 @@ impl Process {
         self.adopt(live);
     }
 
-    /// Makes the certificates of a configuration those that clients are shown.
-    pub(crate) fn prepare_certificates(&self, live: &Live) {
-        let fallback = live.edge.tls.self_signed.then(|| self.self_signed(live)).flatten();
-        let report = self.certs.replace(&live.cert_files(), fallback, unix_s());
+    /// Makes the certificates of a configuration those that clients are shown; and those of another beside it, for hosts
+    /// that this one has none for.
+    pub(crate) fn prepare_certificates(&self, live: &Live, beside: Option<&Live>) {
+        let lives: Vec<&Live> = [live].into_iter().chain(beside).collect();
+        let self_signed = lives.iter().any(|live| live.edge.tls.self_signed);
+        let fallback = self_signed.then(|| self.self_signed(&lives)).flatten();
+        let files: Vec<CertFiles> = lives.iter().flat_map(|live| live.cert_files()).collect();
+        let report = self.certs.replace(&files, fallback, unix_s());
         self.report_certificates(&report);
     }
 
-    fn self_signed(&self, live: &Live) -> Option<Arc<Pair>> {
-        let names: Vec<String> = live.zones.first_hosts().map(ToString::to_string).collect();
+    fn self_signed(&self, lives: &[&Live]) -> Option<Arc<Pair>> {
+        let mut names: Vec<String> = Vec::new();
+        let mut known = HashSet::new();
+        for host in lives.iter().flat_map(|live| live.zones.first_hosts()).map(ToString::to_string) {
+            if known.insert(host.clone()) {
+                names.push(host);
+            }
+        }
         match dev::self_signed(&self.data_dir.join("tls"), &names, unix_s()) {
             Ok(made) => {
                 if let Some(fault) = made.unsaved {

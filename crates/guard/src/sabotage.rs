@@ -91,6 +91,7 @@ pub struct Sabotage {
     faults: Vec<Armed>,
     blind_gate: bool,
     describe_us: u64,
+    rollout_fails: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -134,8 +135,9 @@ impl Sabotage {
         let mut document: Document = serde_json::from_str(text)?;
         let faults = std::mem::take(&mut document.faults).into_iter().enumerate();
         let faults: Result<Vec<_>, _> = faults.map(|(at, fault)| Armed::new(at, fault)).collect();
-        let Document { without, blind_gate, describe_us, .. } = document;
-        Ok(Sabotage { without, faults: faults?, blind_gate, describe_us })
+        let Document { without, blind_gate, describe_us, rollout_fails, .. } = document;
+        let rollout_fails = AtomicU64::new(rollout_fails);
+        Ok(Sabotage { without, faults: faults?, blind_gate, describe_us, rollout_fails })
     }
 
     /// Whether this guard is to be left out.
@@ -161,6 +163,12 @@ impl Sabotage {
     #[must_use]
     pub fn describe_us(&self) -> u64 {
         self.describe_us
+    }
+
+    /// Whether what carries out changes is to fail now, with a candidate beside what serves: as often as the document says.
+    #[must_use]
+    pub fn rollout_fails(&self) -> bool {
+        self.rollout_fails.fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1)).is_ok()
     }
 
     /// Whether there is any fault to inject, so that a host can skip asking per module.
@@ -218,6 +226,9 @@ struct Document {
     blind_gate: bool,
     #[serde(default)]
     describe_us: u64,
+    /// How many times what carries out changes fails in the middle of one.
+    #[serde(default)]
+    rollout_fails: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -309,7 +320,9 @@ mod tests {
         }
         let one = Sabotage::parse(r#"{"without":["breaker"],"blind_gate":true}"#).unwrap();
         assert!(one.without(Guard::Breaker) && !one.without(Guard::Gate));
-        assert!(one.blind_gate() && !one.has_faults());
+        assert!(one.blind_gate() && !one.has_faults() && !one.rollout_fails());
+        let twice = Sabotage::parse(r#"{"rollout_fails":2}"#).unwrap();
+        assert_eq!([(); 3].map(|()| twice.rollout_fails()), [true, true, false]);
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub(crate) use retired::Retired;
 pub(crate) use table::Table;
 pub(crate) use zone::{Origin, OriginId, Pool, Route, Zone};
 
-use crate::stages::{Shared, UnitFault};
+use crate::cohort::Cohort;
+use crate::stages::{Part, Shared, UnitFault};
 use entry::Home;
 use load::{Job, Load};
 use seawall_http::h1::Limits;
@@ -123,8 +124,14 @@ impl Compiler<'_> {
             units.share(&old.units);
         }
         let mut faults = Vec::new();
-        let edge = self.edge(&mut units, &mut faults);
+        let mut edge = self.edge(&mut units, &mut faults);
         let mut shared = Arc::new(self.shared(&edge, &mut units, &mut faults));
+        if let Some(old) = self.old.filter(|_| faults.iter().any(|fault| fault.kind == UnitKind::Edge)) {
+            // Its settings ask for what is not there, so those before stay: all of them, as its unit does.
+            edge = old.edge.clone();
+            shared =
+                Arc::new(Shared::compile(&edge, &units, Some(&old.shared), self.means.sabotage.as_deref()).0);
+        }
         let mut zones = self.old.map(|old| old.zones.clone()).unwrap_or_default();
         let touched = self.zones(&mut zones, &mut units, &shared, &mut faults);
         if self.keep_lists(&zones, &mut units) {
@@ -287,6 +294,8 @@ impl Compiler<'_> {
     fn keep(&self, units: &mut Units, kind: UnitKind, name: &str) {
         match self.old.and_then(|old| old.units.get(kind, name)) {
             Some(unit) => drop(units.put(unit.clone())),
+            // Without settings there is no edge: what of them can be used is.
+            None if kind == UnitKind::Edge => {}
             None => drop(units.remove(kind, name)),
         }
     }
@@ -318,9 +327,33 @@ impl Live {
     /// Zones in which a module is skipped because it failed. Looks at all of them.
     pub(crate) fn open_breakers(&self, module: model::Module) -> Vec<String> {
         let compiled = self.zones.iter().filter_map(|(_, entry)| entry.compiled());
-        let open =
-            compiled.filter(|zone| zone.stages.part(module).is_some_and(|part| !part.breaker.is_closed()));
-        open.map(|zone| zone.doc.name.clone()).collect()
+        compiled.filter(|zone| zone.is_open(module)).map(|zone| zone.doc.name.clone()).collect()
+    }
+
+    /// Whether a module is skipped for a zone, or for every zone, because it failed.
+    pub(crate) fn is_open(&self, zone: &str, module: model::Module) -> bool {
+        let entry = self.zones.named(zone).and_then(|slot| self.zones.get(slot));
+        let of_all = |part: &Part| part.module == module && !part.breaker(Cohort::Current).is_closed();
+        entry.and_then(|entry| entry.compiled()).is_some_and(|zone| zone.is_open(module))
+            || self.shared.parts.iter().any(of_all)
+    }
+
+    /// Opens the breaker of a module that does not come back, for the zone of a unit.
+    pub(crate) fn trip(&self, unit: u64, module: model::Module, now_ms: u64) {
+        let Some(zone) = self.by_unit(unit) else { return };
+        let of_all = self.shared.parts.iter().filter(|part| part.module == module);
+        for part in zone.stages.part(module).into_iter().chain(of_all) {
+            for cohort in [Cohort::Current, Cohort::Candidate] {
+                part.breaker(cohort).trip(now_ms);
+            }
+        }
+    }
+
+    /// Forgets what requests under it went through while it was a candidate. Looks at all zones.
+    pub(crate) fn forget_candidate(&self) {
+        self.shared.forget_candidate();
+        let compiled = self.zones.iter().filter_map(|(_, entry)| entry.compiled());
+        compiled.for_each(|zone| zone.stages.forget_candidate());
     }
 
     /// Every pair of certificate and key that is wanted: those of the edge, then each zone's for its hosts.

@@ -1,5 +1,6 @@
 //! A zone as requests use it.
 
+use crate::cohort::Cohort;
 use seawall_balance as balance;
 use seawall_httpcache as httpcache;
 use seawall_model as model;
@@ -77,5 +78,10 @@ impl Zone {
     /// The first route that fits.
     pub(crate) fn route(&self, host: &[u8], method: &[u8], path: &[u8]) -> Option<&Route> {
         self.routes.iter().find(|r| r.is_plain || r.doc.matches(host, method, path))
+    }
+
+    /// Whether a module is skipped here because it failed.
+    pub(crate) fn is_open(&self, module: model::Module) -> bool {
+        self.stages.part(module).is_some_and(|part| !part.breaker(Cohort::Current).is_closed())
     }
 }

@@ -2,22 +2,21 @@
 //! or a gate sends it back.
 
 use super::prepare::{Prepared, Refusal};
-use super::rehearsal::{self, Fate};
+use super::queue::Waiting;
+use super::rehearsal::{self, Bench, Heads};
 use super::status::{Ended, Outcome, Seen, Underway};
-use super::{BOT_FEATURES, Driver, Proposal, unix_ms};
+use super::{Content, Current, Driver, Proposal, unix_ms};
 use crate::cohort::{Canary, Cohort};
 use crate::heads::Recorded;
 use seawall_guard::Guard;
-use seawall_rollout::{Objection, Plan, Progress, Sample, Step, Verdict};
-use seawall_snapshot::{History, Needed};
-use seawall_telemetry::names::ModuleFault;
+use seawall_rollout::{Objection, Plan, Progress, Rehearsal, Sample, Step, Verdict};
+use seawall_snapshot::{History, Needed, UnitKind, UnitPrefix};
 use seawall_telemetry::timeline::{Event, Kind};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Heads that a stage with too few requests is filled up with, at most.
+/// Synthetic requests run in one step, at most.
 const SYNTHETIC_MAX: usize = 200;
-
 /// Units a verdict names.
 const NAMED_MAX: usize = 5;
 
@@ -29,9 +28,11 @@ pub(super) struct Trial {
     prepared: Prepared,
     canary: Arc<Canary>,
     progress: Progress,
+    /// What it is tried on where visitors are few.
+    heads: Heads,
     /// What both had been through when the stage began.
     base: [Sample; 2],
-    /// What made-up requests of this stage went through.
+    /// What synthetic requests of this stage went through.
     synthetic: [Sample; 2],
     began: Instant,
     percent: u8,
@@ -46,25 +47,21 @@ impl Trial {
         prepared: Prepared,
     ) -> Option<Trial> {
         let number = prepared.number;
-        let began = Instant::now();
-        let settings = driver.process.live.load().rollout.clone();
-        let mut plan = if proposal.quick { Plan::quick(&settings) } else { Plan::new(&settings) };
-        plan.gates = !driver.without(Guard::Gate);
-        if driver.without(Guard::GateSilence) {
-            plan.silence_ms = None;
-        }
-        let canary = Arc::new(Canary::new(prepared.live.clone(), number));
+        let plan = driver.plan(&proposal, &prepared);
+        let recent: Vec<Recorded> = driver.process.heads.iter().flat_map(|h| h.all()).collect();
+        let made_up = rehearsal::heads_for(&prepared.live, &prepared.zones());
         let mut trial = Trial {
             number,
             order,
-            proposal,
-            prepared,
-            canary,
+            canary: Arc::new(Canary::new(prepared.live.clone(), number)),
             progress: Progress::new(plan.clone(), driver.now_ms()),
+            heads: Heads { recent: recent.into(), made_up },
             base: Default::default(),
             synthetic: Default::default(),
-            began,
+            began: Instant::now(),
             percent: 0,
+            proposal,
+            prepared,
         };
         driver.under_way(&trial, "rehearsal");
         // Said before it runs: what kills the process at once is blamed for it then too.
@@ -72,27 +69,25 @@ impl Trial {
         driver.note_candidate(Some(number));
         if !driver.without(Guard::Rehearsal) {
             match driver.rehearse(&trial) {
-                Ok(changed) => plan.expected_change = plan.expected_change.max(changed),
-                Err(refusal) => {
-                    driver.drop_candidate(number, &refusal.reasons.join("; "));
-                    driver.refuse(
-                        order,
-                        Some(number),
-                        refusal.reasons,
-                        trial.prepared.effects,
-                        refusal.needs,
-                    );
+                Ok(expected) => {
+                    let expected_change = plan.expected_change.max(expected);
+                    trial.progress = Progress::new(Plan { expected_change, ..plan }, driver.now_ms());
+                }
+                Err(Refusal { reasons, needs, .. }) => {
+                    driver.drop_candidate(number, &reasons.join("; "));
+                    driver.refuse(order, Some(number), reasons, trial.prepared.effects, needs);
                     return None;
                 }
             }
         }
-        trial.progress = Progress::new(plan, driver.now_ms());
-        if trial.prepared.certificates {
-            driver.process.prepare_certificates(&trial.prepared.live);
-        }
         if driver.without(Guard::Canary) {
             driver.adopt(trial);
             return None;
+        }
+        if trial.prepared.certificates {
+            // Of hosts that only one of the two knows, a visitor may land under either.
+            let current = driver.process.live.load_full();
+            driver.process.prepare_certificates(&current, Some(&trial.prepared.live));
         }
         driver.process.try_beside(Some(trial.canary.clone()));
         let percent = trial.progress.percent();
@@ -100,24 +95,53 @@ impl Trial {
         Some(trial)
     }
 
-    /// The change, to be tried again.
-    pub(super) fn into_proposal(self) -> (u64, Box<Proposal>) {
-        (self.order, Box::new(self.proposal))
+    pub(super) fn proposal(&self) -> &Proposal {
+        &self.proposal
+    }
+
+    /// Whether it takes the short stages.
+    pub(super) fn is_quick(&self) -> bool {
+        self.proposal.quick
+    }
+
+    /// Whether a unit came with this change.
+    pub(super) fn brought(&self, unit: UnitPrefix) -> bool {
+        self.prepared.brought(unit)
     }
 }
 
 impl Driver {
+    /// Short stages are for what an operator wants quickly, and for bans. That verdicts change is taken for granted only
+    /// where nothing else can be meant: a rule that blocks too much may come quickly, too.
+    fn plan(&self, proposal: &Proposal, prepared: &Prepared) -> Plan {
+        let settings = &self.process.live.load().rollout;
+        let mut plan = match proposal.quick || prepared.is_ban_or_switch() {
+            true => Plan::quick(settings),
+            false => Plan::new(settings),
+        };
+        if !proposal.is_meant() {
+            plan.expected_change = 0.0;
+        }
+        plan.gates = !self.without(Guard::Gate);
+        if self.without(Guard::GateSilence) {
+            plan.silence_ms = None;
+        }
+        plan
+    }
+
     /// Looks how the change on its way is doing.
     pub(super) fn step_trial(&mut self) {
         let Some(mut trial) = self.trial.take() else { return };
+        if self.process.sabotage.as_ref().is_some_and(|s| s.rollout_fails()) {
+            std::panic::resume_unwind(Box::new("sabotage: the rollout fails".to_owned()));
+        }
         let now_ms = self.now_ms();
         let [current, candidate] = self.samples(&trial);
-        self.make_up(&mut trial, now_ms);
-        {
-            let mut status = self.status.lock();
-            if let Some(under_way) = &mut status.candidate {
-                under_way.requests = Seen { current: current.requests, candidate: candidate.requests };
-            }
+        if let Err(why) = self.fill(&mut trial, now_ms) {
+            return self.fail(*trial, why);
+        }
+        if let Some(under_way) = &mut self.status.lock().candidate {
+            under_way.requests = Seen { current: current.requests, candidate: candidate.requests };
         }
         let blind = self.process.sabotage.as_ref().is_some_and(|s| s.blind_gate());
         let [made_current, made_candidate] = &trial.synthetic;
@@ -135,37 +159,52 @@ impl Driver {
                 self.trial = Some(trial);
             }
             Step::Done => self.adopt(*trial),
-            Step::Fail(verdict) => self.fail(*trial, &verdict),
+            Step::Fail(verdict) => {
+                let sentence = told(&verdict);
+                self.fail(*trial, sentence);
+            }
         }
     }
 
     /// Runs recent heads through both. The share of requests that end differently, where that is meant.
     fn rehearse(&self, trial: &Trial) -> Result<f64, Refusal> {
-        let current = self.process.live.load_full();
-        let heads: Vec<Recorded> = self.process.heads.iter().flat_map(|h| h.all()).collect();
-        let sabotage = self.process.sabotage.clone();
-        let prepared = &trial.prepared;
-        let slot = self.process.recorder.bench();
-        let outcome =
-            rehearsal::rehearse(&current, &prepared.live, heads, &prepared.changed, sabotage.as_ref(), slot);
-        let rehearsal = outcome.map_err(Refusal::because)?;
+        let rehearsed = self.bench(trial).rehearse(&trial.heads, self.process.recorder.bench());
+        let [recent, made_up] = rehearsed.map_err(Refusal::because)?;
+        let told = |rehearsal: &Rehearsal, what: &str| {
+            let Rehearsal { seen, faults, overruns, .. } = rehearsal;
+            format!("{seen} {what}, {faults} faults, {overruns} overruns")
+        };
         let text = format!(
-            "snapshot {} ran over {} recent requests: {} end differently, {} faults, {} overruns",
-            trial.number, rehearsal.seen, rehearsal.changed, rehearsal.faults, rehearsal.overruns
+            "snapshot {} ran over {} ({} end differently), and over {}",
+            trial.number,
+            told(&recent, "recent requests"),
+            recent.changed,
+            told(&made_up, "made up")
         );
         self.tell(Event::new(Kind::Rehearsed, "rehearsal", text).snapshot(trial.number));
         let acked =
             trial.proposal.acks.iter().find(|a| a.what == Objection::CHANGED_VERDICTS).map(|a| a.count);
-        // A kill switch and a ban are there to change what becomes of requests.
-        let acked = acked.or(trial.proposal.quick.then_some(rehearsal.changed));
-        match rehearsal.judge(acked) {
-            Ok(()) if acked.is_some() => Ok(rehearsal.changed_share()),
+        // Faults of both together: one of each kind is two.
+        let mut both = recent;
+        both.merge(&made_up);
+        both.changed = 0;
+        let acked = acked.or(trial.proposal.is_meant().then_some(recent.changed));
+        match both.judge(None).and(recent.judge(acked)) {
+            Ok(()) if acked.is_some() => Ok(recent.changed_share()),
             Ok(()) => Ok(0.0),
             Err(objection) => {
                 let why = objection.to_string();
                 let needs = objection.needs().map(|(what, count)| Needed { what, count, why: why.clone() });
                 Err(Refusal { needs: needs.into_iter().collect(), ..Refusal::because(why) })
             }
+        }
+    }
+
+    fn bench(&self, trial: &Trial) -> Bench {
+        Bench {
+            current: self.process.live.load_full(),
+            candidate: trial.prepared.live.clone(),
+            sabotage: self.process.sabotage.clone(),
         }
     }
 
@@ -190,137 +229,147 @@ impl Driver {
         ]
     }
 
-    /// Where visitors are few, recent heads and made-up ones are run through the stages of both, so that a stage says
-    /// something even at night.
-    fn make_up(&self, trial: &mut Trial, now_ms: u64) {
-        let wanted = trial.progress.wants_synthetic(now_ms);
+    /// Runs recent heads and made-up ones through the stages of both, so that a stage says something even at night.
+    fn fill(&self, trial: &mut Trial, now_ms: u64) -> Result<(), String> {
+        let wanted = usize::try_from(trial.progress.wants_synthetic(now_ms)).unwrap_or(SYNTHETIC_MAX);
         if wanted == 0 {
-            return;
+            return Ok(());
         }
-        let current = self.process.live.load_full();
-        let mut heads: Vec<Recorded> =
-            self.process.heads.iter().flat_map(|h| h.all()).take(SYNTHETIC_MAX).collect();
-        heads.extend(rehearsal::heads_for(&trial.prepared.live, &trial.prepared.changed));
-        if heads.is_empty() {
-            heads.extend(rehearsal::heads_for_any(&trial.prepared.live));
+        let [done, _] = &trial.synthetic;
+        let slot = self.process.recorder.bench();
+        let filled = self.bench(trial).fill(&trial.heads, done.requests, wanted.min(SYNTHETIC_MAX), slot)?;
+        for (sum, more) in trial.synthetic.iter_mut().zip(&filled) {
+            sum.merge(more);
         }
-        let (sabotage, slot) = (self.process.sabotage.as_deref(), self.process.recorder.bench());
-        let wanted = usize::try_from(wanted).unwrap_or(SYNTHETIC_MAX).min(SYNTHETIC_MAX);
-        // Goes on where it stopped: a few are wanted at a time, and all of them are to have their turn.
-        let done = trial.synthetic.first().map_or(0, |sample| sample.requests);
-        let done = usize::try_from(done).unwrap_or(0).checked_rem(heads.len()).unwrap_or(0);
-        for recorded in heads.iter().cycle().skip(done).take(if heads.is_empty() { 0 } else { wanted }) {
-            for (live, sample) in [&current, &trial.prepared.live].into_iter().zip(&mut trial.synthetic) {
-                let run = rehearsal::run(live, recorded, sabotage, &slot);
-                sample.requests += 1;
-                let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
-                let small = run.facts.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;
-                sample.module_faults += run.facts.faults.len() as u64 - small;
-                sample.overruns += small;
-                sample.blocked += u64::from(matches!(run.fate, Fate::Stage(_)) && run.facts.blocked);
-                match run.facts.score {
-                    Some(Some(score)) => {
-                        if let Some(band) = sample.scores.get_mut(usize::from(score.min(99)) / 10) {
-                            *band += 1;
-                        }
-                    }
-                    Some(None) => sample.unscored += 1,
-                    None => {}
-                }
-            }
-        }
+        Ok(())
     }
 
-    /// The candidate is what serves now.
+    /// The candidate is what serves now. What cannot be noted on the disk is not served: a restart would know nothing of it.
     fn adopt(&mut self, trial: Trial) {
+        if let Err(why) = self.note_adopted(&trial) {
+            return self.fail(trial, why);
+        }
         let Trial { number, order, prepared, proposal, began, .. } = trial;
+        let Prepared { live, units, effects, kept, certificates, .. } = prepared;
+        if certificates {
+            self.process.prepare_certificates(&live, None);
+        }
         self.process.recorder.runs(number, 0);
-        self.process.adopt(prepared.live.clone());
+        self.process.adopt(live.clone());
         self.process.try_beside(None);
-        self.process.took_over(&prepared.live);
+        self.process.took_over(&live);
+        let before = std::mem::replace(&mut self.current, Current { number, units, since: Instant::now() });
+        live.forget_candidate();
         self.note_problems(&proposal);
         if let Some(log) = &*self.log.lock() {
-            log.set_output(crate::start::output(&prepared.live.edge.log));
+            log.set_output(crate::start::output(&live.edge.log));
         }
-        let before = self.current.number;
-        self.current =
-            super::Current { number, units: prepared.units, source: prepared.source, since: Instant::now() };
-        if self.overlay != prepared.overlay {
-            self.overlay = prepared.overlay;
-            if let Err(fault) = self.overlay.save(&self.data_dir) {
-                tracing::error!(%fault, "switches of modules are not kept over a restart");
-            }
-        }
-        let good = self.without(Guard::Soak);
-        if let Some(store) = &self.store {
-            let keep = prepared.live.rollout.keep;
-            let kept = store.update(|history| {
-                history.adopted(number, unix_ms());
-                if good {
-                    history.soak(unix_ms(), 0);
-                }
-            });
-            if let Err(fault) = kept {
-                tracing::error!(%fault, number, "it is not noted on disk that this snapshot serves; a restart starts from an older one");
-            }
-            if let Err(fault) = store.prune(keep) {
-                tracing::warn!(%fault, "older snapshots stay on disk");
-            }
-        }
+        self.prune(live.rollout.keep);
         let took_ms = began.elapsed().as_millis();
         let text = format!(
-            "snapshot {number} serves every request, {took_ms} ms after its rehearsal began; before it {before}"
+            "snapshot {number} serves every request, {took_ms} ms after its rehearsal began; before it {}",
+            before.number
         );
         self.tell(Event::new(Kind::Adopted, &proposal.cause.who, text).snapshot(number));
-        self.process.registry.shared().canary_percent.set(0);
-        self.process.registry.shared().snapshot_candidate.set(0);
-        {
-            let mut status = self.status.lock();
-            status.candidate = None;
-            status.last = Some(Ended {
-                order,
-                number: Some(number),
-                outcome: Outcome::Adopted,
-                verdict: None,
-                reasons: Vec::new(),
-                effects: prepared.effects,
-                needs: Vec::new(),
-                unix_ms: unix_ms(),
-            });
-        }
+        self.tell_order(number, &proposal);
+        let shared = self.process.registry.shared();
+        shared.canary_percent.set(0);
+        shared.snapshot_candidate.set(0);
+        shared.units_kept.set(i64::try_from(kept.len()).unwrap_or(i64::MAX));
+        self.end(Ended { effects, reasons: kept, ..Ended::new(order, Some(number), Outcome::Adopted) });
         self.tell_standing();
     }
 
-    /// A gate says no: what served before serves all again.
-    fn fail(&mut self, trial: Trial, verdict: &Verdict) {
-        let sentence = format!("{}: {verdict}", self.what_changed(&trial));
+    /// Keeps on the disk what follows from adopting a candidate.
+    fn note_adopted(&mut self, trial: &Trial) -> Result<(), String> {
+        let (number, now) = (trial.number, self.clock.now_unix_ms());
+        let overlay = &trial.prepared.overlay;
+        if self.overlay != *overlay {
+            overlay.save(&self.data_dir).map_err(|fault| {
+                format!("what is switched by hand cannot be kept over a restart, so it is not done: {fault}")
+            })?;
+        }
+        let at_once = self.without(Guard::Soak);
+        let noted = self.store.as_ref().map_or(Ok(()), |store| {
+            store.update(|history| {
+                history.adopted(number, now);
+                if at_once {
+                    history.soak(now, 0);
+                }
+            })
+        });
+        if let Err(fault) = noted {
+            let _ = self.overlay.save(&self.data_dir);
+            return Err(format!("it cannot be noted on disk that it serves, so it does not: {fault}"));
+        }
+        self.overlay = overlay.clone();
+        Ok(())
+    }
+
+    fn prune(&self, keep: u32) {
+        match self.store.as_ref().map(|store| store.prune(keep)) {
+            Some(Ok(gone)) => {
+                for number in gone {
+                    let text = format!("snapshot {number} is deleted: {keep} newer ones are kept");
+                    self.tell(Event::new(Kind::SnapshotDeleted, "prune", text).snapshot(number));
+                }
+            }
+            Some(Err(fault)) => tracing::warn!(%fault, "older snapshots stay on disk"),
+            None => {}
+        }
+    }
+
+    /// Tells what an operator ordered, in its own words.
+    fn tell_order(&self, number: u64, proposal: &Proposal) {
+        let who = &proposal.cause.who;
+        match &proposal.content {
+            Content::Switch { module, zone, on } => {
+                let kind = if *on { Kind::ModuleOn } else { Kind::ModuleOff };
+                let mut event =
+                    Event::new(kind, who, proposal.cause.why.clone()).module(module.name()).snapshot(number);
+                if let Some(zone) = zone {
+                    event = event.zone(zone);
+                }
+                self.tell(event);
+            }
+            Content::Snapshot(_) => {
+                let text = format!("{}; its content serves as snapshot {number}", proposal.cause.why);
+                self.tell(Event::new(Kind::RolledBack, who, text).snapshot(number));
+            }
+            _ => {}
+        }
+    }
+
+    /// What served before serves all again.
+    pub(super) fn fail(&mut self, trial: Trial, why: String) {
+        let number = trial.number;
+        let sentence = format!("{}: {why}", self.what_changed(&trial));
         self.take_back(&trial);
         self.process.registry.shared().gate_failures.inc();
-        self.tell(Event::new(Kind::GateFailed, "gate", sentence.clone()).snapshot(trial.number));
-        self.drop_candidate(trial.number, &sentence);
+        self.tell(Event::new(Kind::GateFailed, "gate", sentence.clone()).snapshot(number));
+        self.drop_candidate(number, &sentence);
         let back = format!("snapshot {} serves every request again", self.current.number);
         self.tell(Event::new(Kind::RolledBack, "gate", back).snapshot(self.current.number));
-        self.tell(
-            Event::new(Kind::Alert, "gate", format!("snapshot {} was taken back: {sentence}", trial.number))
-                .snapshot(trial.number),
-        );
-        for change in self.current.units.changes(&trial.prepared.units) {
-            if change.kind == seawall_snapshot::UnitKind::Data && change.after.is_some() {
-                self.turned_out_bad(&change.name);
-            }
-        }
-        let mut status = self.status.lock();
-        status.candidate = None;
-        status.last = Some(Ended {
-            order: trial.order,
-            number: Some(trial.number),
-            outcome: Outcome::Failed,
+        let alert = format!("snapshot {number} was taken back: {sentence}");
+        self.tell(Event::new(Kind::Alert, "gate", alert).snapshot(number));
+        self.blame_data(&trial, &sentence);
+        self.end(Ended {
             verdict: Some(sentence),
-            reasons: Vec::new(),
             effects: trial.prepared.effects,
-            needs: Vec::new(),
-            unix_ms: unix_ms(),
+            ..Ended::new(trial.order, Some(number), Outcome::Failed)
         });
+    }
+
+    /// A data file that came alone has turned out bad. Where more changed, nobody knows which it was.
+    fn blame_data(&mut self, trial: &Trial, why: &str) {
+        let [change] = trial.prepared.changes.as_slice() else { return };
+        let Some(unit) = change.after.as_ref().filter(|unit| unit.kind == UnitKind::Data) else { return };
+        let now_ms = self.now_ms();
+        if let Some(finding) = self.intake.turned_out_bad(&unit.name, &unit.bytes, why, now_ms)
+            && !self.without(Guard::Pin)
+        {
+            self.pinned(&finding);
+        }
     }
 
     /// What the change did, for whoever reads that it was taken back.
@@ -328,29 +377,35 @@ impl Driver {
         if !trial.prepared.effects.is_empty() {
             return trial.prepared.effects.join("; ");
         }
-        let changes = self.current.units.changes(&trial.prepared.units);
-        let named = changes.iter().take(NAMED_MAX).map(|c| format!("{} {}", c.kind.name(), c.name));
-        let named: Vec<String> = named.collect();
+        let changes = &trial.prepared.changes;
+        let named: Vec<String> =
+            changes.iter().take(NAMED_MAX).map(|c| format!("{} {}", c.kind.name(), c.name)).collect();
         let more = changes.len().saturating_sub(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("changed {}{more}", named.join(", "))
+        format!("changes {}{more}", named.join(", "))
+    }
+
+    /// Takes a candidate away for another change; it may be tried again.
+    pub(super) fn make_way(&mut self, trial: Trial) -> Waiting {
+        self.take_back(&trial);
+        self.at_hand = None;
+        self.status.lock().candidate = None;
+        (trial.order, Box::new(trial.proposal))
     }
 
     /// No request runs under the candidate any more.
-    pub(super) fn take_back(&self, trial: &Trial) {
+    fn take_back(&self, trial: &Trial) {
         self.process.try_beside(None);
         self.process.recorder.runs(self.current.number, 0);
+        trial.prepared.live.forget_candidate();
         if trial.prepared.certificates {
-            self.process.prepare_certificates(&self.process.live.load_full());
+            self.process.prepare_certificates(&self.process.live.load_full(), None);
         }
-        let shared = self.process.registry.shared();
-        shared.canary_percent.set(0);
-        shared.snapshot_candidate.set(0);
         self.note_candidate(None);
     }
 
     /// Notes on disk what became of a candidate.
-    fn drop_candidate(&self, number: u64, reason: &str) {
+    pub(super) fn drop_candidate(&self, number: u64, reason: &str) {
         self.process.recorder.runs(self.current.number, 0);
         self.process.registry.shared().snapshot_candidate.set(0);
         let Some(store) = &self.store else { return };
@@ -359,19 +414,12 @@ impl Driver {
         }
     }
 
-    /// What was accepted has turned out bad: that counts for its alternation.
-    fn turned_out_bad(&mut self, name: &str) {
-        if name != BOT_FEATURES {
-            return;
-        }
-        if let Some(finding) = self.intake.turned_out_bad(BOT_FEATURES, self.now_ms()) {
-            self.pinned(&finding);
-        }
-    }
-
-    fn note_candidate(&self, number: Option<u64>) {
+    pub(super) fn note_candidate(&self, number: Option<u64>) {
         let shared = self.process.registry.shared();
         shared.snapshot_candidate.set(number.map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX)));
+        if number.is_none() {
+            shared.canary_percent.set(0);
+        }
         let note = |history: &mut History| match number {
             Some(number) => drop(history.proposed(number)),
             None => history.candidate = None,
@@ -394,4 +442,16 @@ impl Driver {
             effects: trial.prepared.effects.clone(),
         });
     }
+}
+
+impl Proposal {
+    /// Whether it is there to change what becomes of requests: a kill switch, a return to what was.
+    fn is_meant(&self) -> bool {
+        matches!(self.content, Content::Switch { .. } | Content::Switches | Content::Snapshot(_))
+    }
+}
+
+/// A verdict with its size.
+fn told(verdict: &Verdict) -> String {
+    format!("{verdict} ({})", verdict.by_how_much())
 }

@@ -1,21 +1,25 @@
-//! A candidate's stages run over recent heads, beside those in force, before any visitor meets it.
+//! A candidate's stages run over recent heads, beside those in force, before any visitor meets it; and later on, where
+//! visitors are few, to fill a stage up.
 
 use crate::heads::{Recorded, made_up};
 use crate::live::Live;
 use crate::recorder::Slot;
 use crate::stages::{Host, StageFacts, Verdict, what};
-use seawall_guard::{Fault, Sabotage};
+use seawall_guard::Sabotage;
 use seawall_http::View;
 use seawall_model::{HostPattern, Module};
-use seawall_rollout::Rehearsal;
+use seawall_rollout::{Rehearsal, Sample};
+use seawall_telemetry::names::ModuleFault;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest a rehearsal may take. It is a few thousand runs of some microseconds.
-const WITHIN: Duration = Duration::from_secs(10);
-/// Zones that changed and have no recent request get made-up ones; more than this many are not rehearsed one by one.
+const REHEARSE_WITHIN: Duration = Duration::from_secs(10);
+/// Longest a few synthetic requests may take: a failed gate is to be over in five seconds, this included.
+const FILL_WITHIN: Duration = Duration::from_secs(2);
+/// Zones that changed get made-up heads; more than this many are not rehearsed one by one.
 const MADE_UP_MAX: usize = 256;
 
 /// What becomes of a request, as far as stages and routes decide it.
@@ -32,36 +36,108 @@ pub(crate) enum Fate {
 pub(crate) struct Run {
     pub fate: Fate,
     pub facts: StageFacts,
-    pub overrun: bool,
 }
 
-/// Runs the heads, and a few made up for the zones named, through both.
-///
-/// # Errors
-/// It did not end in time, or panicked outside of a stage; the sentence says what.
-pub(crate) fn rehearse(
-    current: &Arc<Live>,
-    candidate: &Arc<Live>,
-    mut heads: Vec<Recorded>,
-    changed: &[String],
-    sabotage: Option<&Arc<Sabotage>>,
-    slot: Slot,
-) -> Result<Rehearsal, String> {
-    heads.extend(heads_for(candidate, changed));
-    let (current, candidate) = (current.clone(), candidate.clone());
-    let sabotage = sabotage.cloned();
-    bounded("rehearsal", WITHIN, move || {
-        let mut rehearsal = Rehearsal::default();
-        for recorded in &heads {
-            let before = run(&current, recorded, sabotage.as_deref(), &slot);
-            let after = run(&candidate, recorded, sabotage.as_deref(), &slot);
-            rehearsal.seen += 1;
-            rehearsal.faults += after.facts.faults.len().saturating_sub(before.facts.faults.len()) as u64;
-            rehearsal.overruns += u64::from(after.overrun && !before.overrun);
-            rehearsal.changed += u64::from(after.fate != before.fate && before.fate != Fate::NoZone);
+impl Run {
+    /// Faults and overruns of time.
+    fn troubles(&self) -> [u64; 2] {
+        let late = |(_, fault): &&(_, ModuleFault)| *fault == ModuleFault::Time;
+        let overruns = self.facts.faults.iter().filter(late).count();
+        [(self.facts.faults.len() - overruns) as u64, overruns as u64]
+    }
+}
+
+/// What a candidate is tried on.
+#[derive(Clone, Default)]
+pub(crate) struct Heads {
+    /// Of visitors, some time ago.
+    pub recent: Arc<[Recorded]>,
+    /// For what changed, whether anybody asks for it or not. What becomes of them is nobody's loss.
+    pub made_up: Arc<[Recorded]>,
+}
+
+/// The two configurations, and where they are tried.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub current: Arc<Live>,
+    pub candidate: Arc<Live>,
+    pub sabotage: Option<Arc<Sabotage>>,
+}
+
+impl Bench {
+    /// Runs the heads through both. The second count is that of made-up heads: whether they end differently is not
+    /// counted.
+    ///
+    /// # Errors
+    /// It did not end in time, or panicked outside of a stage; the sentence says what.
+    pub(crate) fn rehearse(&self, heads: &Heads, slot: Slot) -> Result<[Rehearsal; 2], String> {
+        let (bench, heads) = (self.clone(), heads.clone());
+        bounded("rehearsal", REHEARSE_WITHIN, move || {
+            [(&heads.recent, true), (&heads.made_up, false)].map(|(heads, by_visitors)| {
+                let mut rehearsal = Rehearsal::default();
+                for recorded in heads.iter() {
+                    let [before, after] = bench.both(recorded, &slot);
+                    let ([faults, overruns], [new_faults, new_overruns]) =
+                        (before.troubles(), after.troubles());
+                    rehearsal.seen += 1;
+                    rehearsal.faults += new_faults.saturating_sub(faults);
+                    rehearsal.overruns += u64::from(new_overruns > overruns);
+                    rehearsal.changed +=
+                        u64::from(by_visitors && after.fate != before.fate && before.fate != Fate::NoZone);
+                }
+                rehearsal
+            })
+        })
+    }
+
+    /// Runs so many heads through both, going on after the first `done`.
+    ///
+    /// # Errors
+    /// They did not come back, or panicked outside of a stage.
+    pub(crate) fn fill(
+        &self,
+        heads: &Heads,
+        done: u64,
+        wanted: usize,
+        slot: Slot,
+    ) -> Result<[Sample; 2], String> {
+        let all = heads.recent.len() + heads.made_up.len();
+        let at = usize::try_from(done).unwrap_or(0).checked_rem(all).unwrap_or(0);
+        let (bench, heads) = (self.clone(), heads.clone());
+        let wanted = if all == 0 { 0 } else { wanted };
+        bounded("synthetic requests", FILL_WITHIN, move || {
+            let mut samples = [Sample::default(), Sample::default()];
+            let of_visitors = heads.recent.iter().map(|head| (head, true));
+            let heads = of_visitors.chain(heads.made_up.iter().map(|head| (head, false)));
+            for (recorded, by_visitors) in heads.cycle().skip(at).take(wanted) {
+                for (run, sample) in bench.both(recorded, &slot).iter().zip(&mut samples) {
+                    count(run, by_visitors, sample);
+                }
+            }
+            samples
+        })
+    }
+
+    fn both(&self, recorded: &Recorded, slot: &Slot) -> [Run; 2] {
+        [&self.current, &self.candidate].map(|live| run(live, recorded, self.sabotage.as_deref(), slot))
+    }
+}
+
+fn count(run: &Run, by_visitors: bool, sample: &mut Sample) {
+    let [faults, overruns] = run.troubles();
+    sample.requests += 1;
+    sample.module_faults += faults;
+    sample.overruns += overruns;
+    sample.blocked += u64::from(by_visitors && run.facts.blocked);
+    match run.facts.score {
+        Some(Some(score)) => {
+            if let Some(band) = sample.scores.get_mut(usize::from(score.min(99)) / 10) {
+                *band += 1;
+            }
         }
-        rehearsal
-    })
+        Some(None) => sample.unscored += 1,
+        None => {}
+    }
 }
 
 /// Runs one head through the stages and routes of a configuration; `slot` says whose, should it be the last thing this
@@ -70,7 +146,7 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>,
     let mut facts = StageFacts::default();
     let head = &recorded.head;
     let Some(zone) = live.find(head.host()).and_then(|slot| live.zone(slot)) else {
-        return Run { fate: Fate::NoZone, facts, overrun: false };
+        return Run { fate: Fate::NoZone, facts };
     };
     let host = Host {
         shared: &live.shared,
@@ -78,9 +154,10 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>,
         stages: &zone.stages,
         off: live.shared.off_for(&zone.doc.name),
         now_ms: 0,
+        slot: Some(slot),
         teller: None,
         sabotage,
-        last: Cell::new(None),
+        excused: Cell::default(),
     };
     let view = View { head, address: recorded.address, https: recorded.https };
     slot.enter(zone.unit);
@@ -90,22 +167,37 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>,
             None => Fate::NoRoute,
             Some(route) => {
                 let mut fields = head.fields.clone();
-                let edits = &route.doc.request_headers;
-                match zone.stages.edit(Module::RequestHeaders, &host, edits, &mut fields, &mut facts) {
-                    Ok(()) => Fate::Pool(route.doc.pool.clone()),
-                    Err(module) => Fate::Stage(Verdict::Closed(module)),
+                let edits = [
+                    (Module::RequestHeaders, &route.doc.request_headers),
+                    (Module::ResponseHeaders, &route.doc.response_headers),
+                ];
+                let mut failed = None;
+                for (module, edits) in edits {
+                    if failed.is_none() && !edits.is_empty() {
+                        failed = zone.stages.edit(module, &host, edits, &mut fields, &mut facts).err();
+                    }
+                }
+                match failed {
+                    None => Fate::Pool(route.doc.pool.clone()),
+                    Some(module) => Fate::Stage(Verdict::Closed(module)),
                 }
             }
         },
         stop => Fate::Stage(stop),
     };
     slot.leave();
-    let overrun = matches!(host.last.get(), Some(Fault::Time { .. } | Fault::Memory { .. }));
-    Run { fate, facts, overrun }
+    Run { fate, facts }
 }
 
-/// Heads for zones that changed, one for each of their first hosts and routes.
-pub(crate) fn heads_for(live: &Live, zones: &[String]) -> Vec<Recorded> {
+/// Heads for zones that changed, some for each of their first hosts; where none did, for any zones.
+pub(crate) fn heads_for(live: &Live, changed: &[String]) -> Arc<[Recorded]> {
+    let any: Vec<String>;
+    let zones = if changed.is_empty() {
+        any = live.zones.iter().take(4).map(|(_, entry)| entry.name().to_owned()).collect();
+        &any
+    } else {
+        changed
+    };
     let mut heads = Vec::new();
     for zone in zones.iter().take(MADE_UP_MAX).filter_map(|name| live.named(name)) {
         for host in zone.doc.hosts.iter().take(4) {
@@ -118,13 +210,7 @@ pub(crate) fn heads_for(live: &Live, zones: &[String]) -> Vec<Recorded> {
             heads.push(made_up(&host, "/index.html?rehearsal=1"));
         }
     }
-    heads
-}
-
-/// Heads for some zone, where nobody asked for anything lately and no zone changed.
-pub(crate) fn heads_for_any(live: &Live) -> Vec<Recorded> {
-    let names: Vec<String> = live.zones.iter().take(4).map(|(_, entry)| entry.name().to_owned()).collect();
-    heads_for(live, &names)
+    heads.into()
 }
 
 /// Runs work on a thread of its own and waits only so long. Work that hangs is left behind: there is no way to end a

@@ -1,7 +1,11 @@
-//! What is told of changes: what serves, what is on its way, how the last one ended. The answer to `GET /snapshot`.
+//! What is told of changes: what serves, what is on its way, how the last ones ended. The answer to `GET /snapshot`.
 
 use seawall_snapshot::Needed;
 use serde::Serialize;
+use std::collections::VecDeque;
+
+/// Ended changes that are remembered, so that whoever asks now and then misses none.
+const RECENT: usize = 16;
 
 /// Where changes stand.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -10,8 +14,12 @@ pub(crate) struct Status {
     pub candidate: Option<Underway>,
     /// How the last change ended.
     pub last: Option<Ended>,
+    /// The same for some before it, the newest last.
+    pub recent: VecDeque<Ended>,
     /// Whether another change waits for this one to end.
     pub queued: bool,
+    /// Orders of those that wait, in their turn.
+    pub waiting: Vec<u64>,
     /// Artifacts kept at their good version because they alternate.
     pub pinned: Vec<String>,
 }
@@ -56,7 +64,7 @@ pub(crate) struct Ended {
     pub outcome: Outcome,
     /// What a gate found, in a sentence.
     pub verdict: Option<String>,
-    /// Why it was refused, each in a sentence.
+    /// Why it was refused, each in a sentence; of one that was adopted, what of it was not.
     pub reasons: Vec<String>,
     pub effects: Vec<String>,
     /// What must be acknowledged for it to be taken.
@@ -77,4 +85,34 @@ pub(crate) enum Outcome {
     Failed,
     /// A later change took its place.
     Superseded,
+}
+
+impl Status {
+    /// A change is over.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.order == ended.order) {
+            self.candidate = None;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(ended.clone());
+        self.last = Some(ended);
+    }
+}
+
+impl Ended {
+    /// One that ended so, with nothing more to say.
+    pub(crate) fn new(order: u64, number: Option<u64>, outcome: Outcome) -> Ended {
+        Ended {
+            order,
+            number,
+            outcome,
+            verdict: None,
+            reasons: Vec::new(),
+            effects: Vec::new(),
+            needs: Vec::new(),
+            unix_ms: super::unix_ms(),
+        }
+    }
 }

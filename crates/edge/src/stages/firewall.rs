@@ -2,40 +2,43 @@
 
 use super::{Host, Part, StageFacts, Verdict};
 use crate::process::Note;
+use seawall_guard::{Breaker, Fault, Pass};
 use seawall_http::View;
-use seawall_model::Rule;
-use seawall_ruleset::{AddressSet, ModuleSet, RuleFault, Ruleset, Verdict as Said};
+use seawall_model::{Budget, Module, Rule};
+use seawall_ruleset::{AddressSet, RuleFault, Ruleset, Verdict as Said};
 use seawall_telemetry::names::SecurityAction;
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long each rule is timed by itself once the rules together took too long, in milliseconds: the clock is read for
+/// every rule then, which is too much to do always.
+const WATCH_MS: u64 = 60_000;
 
 /// The rules of a zone, compiled.
 pub(crate) struct Firewall {
     rules: Ruleset,
     names: Box<[Arc<str>]>,
-    /// Rules that are skipped because they took too long.
-    tripped: Box<[AtomicBool]>,
-    /// Set once the rules together took too long: from then on each is timed.
-    watched: AtomicBool,
+    /// Of each rule. One that takes longer than the whole module may is skipped, and tried again now and then.
+    breakers: Box<[Breaker]>,
+    /// Until when each rule is timed, in steady milliseconds.
+    watched_until_ms: AtomicU64,
 }
 
 impl Firewall {
     pub(super) fn compile(
         rules: &[Rule],
-        list: &dyn Fn(&str) -> Option<Arc<AddressSet>>,
+        seed: u32,
         limited: bool,
+        list: &dyn Fn(&str) -> Option<Arc<AddressSet>>,
     ) -> Result<Firewall, RuleFault> {
+        let compile = if limited { Ruleset::compile } else { Ruleset::compile_unbounded };
         Ok(Firewall {
-            rules: if limited {
-                Ruleset::compile(rules, list)?
-            } else {
-                Ruleset::compile_unbounded(rules, list)?
-            },
+            rules: compile(rules, list)?,
             names: rules.iter().map(|r| r.name.as_str().into()).collect(),
-            tripped: rules.iter().map(|_| AtomicBool::new(false)).collect(),
-            watched: AtomicBool::new(false),
+            breakers: rules.iter().map(|_| Breaker::new(seed)).collect(),
+            watched_until_ms: AtomicU64::new(0),
         })
     }
 
@@ -53,36 +56,25 @@ impl Firewall {
         host: &Host<'_>,
         view: &View<'_>,
         facts: &mut StageFacts,
-        skip: &mut ModuleSet,
     ) -> Option<Verdict> {
         let score = facts.score.flatten();
-        let budget_us = u128::from(part.module.budget().time_us);
-        let began = Instant::now();
-        let clock = Clock { last: Cell::new((None, began)), watched: self.watched.load(Ordering::Relaxed) };
         let outcome = host.run(part, &mut facts.faults, || {
-            let mut enter = |rule: u32| {
-                let rule = rule as usize;
-                if clock.watched {
-                    self.clock(&clock, Some(rule), budget_us, host);
-                }
-                !self.tripped.get(rule).is_some_and(|t| t.load(Ordering::Relaxed))
-            };
-            let outcome = self.rules.decide(view, score, &mut enter);
-            if clock.watched {
-                self.clock(&clock, None, budget_us, host);
-            }
+            let watch = Watch::begin(self, host, part.module.budget());
+            let outcome = self.rules.decide(view, score, &mut |rule| watch.enter(rule as usize));
+            watch.end();
             Ok(outcome)
         })?;
-        if !clock.watched && began.elapsed().as_micros() > budget_us {
-            self.watched.store(true, Ordering::Relaxed);
-        }
         if let Some(rule) = outcome.logged.last() {
             facts.note(self.name(*rule), SecurityAction::Log);
         }
         match outcome.verdict {
             Said::None => Some(Verdict::Go),
             Said::Skip { rule } => {
-                *skip = outcome.skip;
+                facts.skip = outcome.skip;
+                if outcome.skip.contains(Module::Bot) {
+                    // It ran before the rules, which may ask for the score; from here on it is as if it had not.
+                    facts.score = None;
+                }
                 facts.note(self.name(rule), SecurityAction::Skip);
                 Some(Verdict::Go)
             }
@@ -96,21 +88,79 @@ impl Firewall {
     fn name(&self, rule: u32) -> Option<Arc<str>> {
         self.names.get(rule as usize).cloned()
     }
-
-    /// Notes how long the rule before took, and trips it if that was more than the whole module may.
-    fn clock(&self, clock: &Clock, next: Option<usize>, budget_us: u128, host: &Host<'_>) {
-        let now = Instant::now();
-        let (before, since) = clock.last.replace((next, now));
-        let Some(rule) = before.filter(|_| now.duration_since(since).as_micros() > budget_us) else { return };
-        let first = self.tripped.get(rule).is_some_and(|t| !t.swap(true, Ordering::Relaxed));
-        if let (true, Some(teller), Some(name)) = (first, host.teller, self.names.get(rule)) {
-            let zone = host.zone.to_owned();
-            let _ = teller.notes.try_send(Note::RuleTripped { zone, rule: name.to_string() });
-        }
-    }
 }
 
-struct Clock {
-    last: Cell<(Option<usize>, Instant)>,
-    watched: bool,
+/// Looks at the clock while the rules of one request are tried.
+struct Watch<'a> {
+    firewall: &'a Firewall,
+    host: &'a Host<'a>,
+    budget: Budget,
+    began: Instant,
+    /// The rule being timed, and since when.
+    at: Cell<Option<(usize, Pass, Instant)>>,
+    timed: Cell<bool>,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(firewall: &'a Firewall, host: &'a Host<'a>, budget: Budget) -> Watch<'a> {
+        // A rehearsal trips no rules.
+        let timed = host.teller.is_some() && host.now_ms < firewall.watched_until_ms.load(Ordering::Relaxed);
+        let (began, at) = (Instant::now(), Cell::new(None));
+        Watch { firewall, host, budget, began, at, timed: Cell::new(timed) }
+    }
+
+    /// Whether a rule is to be tried.
+    fn enter(&self, rule: usize) -> bool {
+        if self.timed.get() {
+            self.leave();
+        }
+        let Some(breaker) = self.firewall.breakers.get(rule).filter(|_| self.host.teller.is_some()) else {
+            return true;
+        };
+        let pass = breaker.allow(self.host.now_ms);
+        if pass == Pass::Probe {
+            self.timed.set(true);
+        }
+        if self.timed.get() && pass != Pass::Skip {
+            self.at.set(Some((rule, pass, Instant::now())));
+        }
+        pass != Pass::Skip
+    }
+
+    /// The rule before is done. One that took longer than all of them may is held responsible alone.
+    fn leave(&self) {
+        let Some((rule, pass, since)) = self.at.take() else { return };
+        let Some(breaker) = self.firewall.breakers.get(rule) else { return };
+        let took = since.elapsed();
+        let Some(fault) = self.overrun(took) else {
+            breaker.ok(pass);
+            return;
+        };
+        self.host.excused.set(self.host.excused.get() + took);
+        if breaker.fault(pass, self.host.now_ms, fault)
+            && let (Some(teller), Some(name)) = (self.host.teller, self.firewall.names.get(rule))
+        {
+            let (zone, rule) = (self.host.zone.to_owned(), name.to_string());
+            teller.tell(Note::RuleTripped { zone, rule, fault });
+        }
+    }
+
+    fn end(&self) {
+        if self.timed.get() {
+            self.leave();
+            return;
+        }
+        let took = self.began.elapsed();
+        if self.host.teller.is_some() && self.overrun(took).is_some() {
+            // From now on it is known which rule it is; until then it is not held against all of them.
+            self.firewall
+                .watched_until_ms
+                .store(self.host.now_ms.saturating_add(WATCH_MS), Ordering::Relaxed);
+            self.host.excused.set(took);
+        }
+    }
+
+    fn overrun(&self, took: Duration) -> Option<Fault> {
+        Fault::overrun(self.budget, u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 0)
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::sabotage::inflict;
 use super::{Faults, Part, Shared, Stages, told};
+use crate::cohort::Cohort;
 use crate::process::Note;
 use crossbeam_channel::Sender;
 use seawall_guard::{Fault, Guard, Pass, Sabotage};
@@ -12,8 +13,8 @@ use seawall_sys::recorder::Slot;
 use seawall_telemetry::Metrics;
 use seawall_telemetry::names::ModuleFault;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 /// Why a stage has no result.
 #[derive(Debug, thiserror::Error)]
@@ -31,22 +32,31 @@ pub(crate) struct Host<'a> {
     pub off: ModuleSet,
     /// Steady milliseconds, for breakers.
     pub now_ms: u64,
+    /// Where it would be looked for what killed the process; a rehearsal may have none.
+    pub slot: Option<&'a Slot>,
     /// What a live request is told to; a rehearsal opens no breaker and tells no story.
     pub teller: Option<Teller<'a>>,
     /// In a drill.
     pub sabotage: Option<&'a Sabotage>,
-    /// The kind of the last fault, for a rehearsal.
-    pub last: Cell<Option<Fault>>,
+    /// Time that is held against a part of the stage at work, and not against the whole of it.
+    pub excused: Cell<Duration>,
 }
 
 /// Where what happens in a live request goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Teller<'a> {
-    /// Where a crash would be looked for.
-    pub slot: &'a Slot,
+    /// Whose breakers count.
+    pub cohort: Cohort,
     pub metrics: &'a Metrics,
     /// The rollout thread.
     pub notes: &'a Sender<Note>,
+}
+
+impl Teller<'_> {
+    /// Tells the rollout thread. A full queue loses the story, not the effect.
+    pub(super) fn tell(&self, note: Note) {
+        let _ = self.notes.try_send(note);
+    }
 }
 
 impl Host<'_> {
@@ -67,44 +77,69 @@ impl Host<'_> {
         faults: &mut Faults,
         stage: impl FnOnce() -> Result<T, StageError>,
     ) -> Option<T> {
-        let pass = match self.teller {
-            Some(teller) => match part.breaker.allow(self.now_ms) {
-                Pass::Skip if self.sabotage.is_none_or(|s| !s.without(Guard::Breaker)) => {
-                    teller.metrics.module_skipped.inc(told(part.module));
-                    return None;
-                }
-                pass => pass,
-            },
-            None => Pass::Closed,
+        let pass = self.allowed(part);
+        let result = match pass {
+            Pass::Skip => None,
+            _ => self.measured(part, pass, faults, stage),
         };
+        if let (None, Some(teller)) = (&result, self.teller)
+            && self.mode(part) != FailMode::Closed
+        {
+            teller.metrics.module_skipped.inc(told(part.module));
+        }
+        result
+    }
+
+    fn allowed(&self, part: &Part) -> Pass {
+        let Some(teller) = self.teller else { return Pass::Closed };
+        match part.breaker(teller.cohort).allow(self.now_ms) {
+            Pass::Skip if self.sabotage.is_some_and(|s| s.without(Guard::Breaker)) => Pass::Closed,
+            pass => pass,
+        }
+    }
+
+    fn measured<T>(
+        &self,
+        part: &Part,
+        pass: Pass,
+        faults: &mut Faults,
+        stage: impl FnOnce() -> Result<T, StageError>,
+    ) -> Option<T> {
         let began = Instant::now();
         let allocated = seawall_sys::alloc::thread_allocated();
-        if let Some(teller) = self.teller {
-            teller.slot.module(part.module.index());
+        if let Some(slot) = self.slot {
+            slot.module(part.module.index());
         }
         let outcome = self.contained(part.module, stage);
-        if let Some(teller) = self.teller {
-            teller.slot.module_done();
+        if let Some(slot) = self.slot {
+            slot.module_done();
         }
-        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = began.elapsed();
         let asked = seawall_sys::alloc::thread_allocated().wrapping_sub(allocated);
+        let excused = self.excused.take();
+        let budget = part.module.budget();
+        let over = |took: Duration| {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            Fault::overrun(budget, took_us, asked)
+        };
+        let uncontained = self.sabotage.is_some_and(|s| s.without(Guard::Containment));
         let (result, fault) = match outcome {
-            Ok(result) => (
-                Some(result),
-                Fault::overrun(part.module.budget(), took_us, asked).map(|fault| (fault, fault.to_string())),
-            ),
+            Ok(result) if uncontained => (Some(result), None),
+            Ok(result) => (Some(result), over(took).map(|fault| (fault, fault.to_string()))),
             Err(failed) => (None, Some(failed)),
         };
-        match fault {
-            None => self.went_well(part, pass),
-            Some((fault, why)) => {
-                faults.push((
-                    told(part.module),
-                    ModuleFault::ALL.get(fault.index()).copied().unwrap_or(ModuleFault::Error),
-                ));
-                self.last.set(Some(fault));
-                self.failed(part, pass, fault, why);
-            }
+        let Some((fault, why)) = fault else {
+            self.went_well(part, pass);
+            return result;
+        };
+        faults.push((
+            told(part.module),
+            ModuleFault::ALL.get(fault.index()).copied().unwrap_or(ModuleFault::Error),
+        ));
+        if matches!(fault, Fault::Time { .. }) && over(took.saturating_sub(excused)).is_none() {
+            self.went_well(part, pass);
+        } else {
+            self.failed(part, pass, fault, why);
         }
         result
     }
@@ -115,18 +150,21 @@ impl Host<'_> {
         stage: impl FnOnce() -> Result<T, StageError>,
     ) -> Result<T, (Fault, String)> {
         let run = || {
-            if let Some(sabotage) = self.sabotage.filter(|s| s.has_faults()) {
-                let since_ms = u64::try_from(self.shared.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                if let Some(what) =
-                    sabotage.fault(Some(module), self.zone, |rule| self.stages.has_rule(rule), since_ms)
-                {
-                    inflict(what)?;
-                }
+            if let Some(sabotage) = self.sabotage.filter(|s| s.has_faults())
+                && let Some(what) = sabotage.fault(
+                    Some(module),
+                    self.zone,
+                    |rule| self.stages.has_rule(rule),
+                    self.shared.age_ms(),
+                )
+            {
+                inflict(what)?;
             }
             stage()
         };
         if self.sabotage.is_some_and(|s| s.without(Guard::Containment)) {
-            return run().map_err(|error| (Fault::Error, error.0));
+            // Without it an error is nobody's to catch either: it ends the request as a panic does.
+            return run().map_err(|error| resume_unwind(Box::new(error.0)));
         }
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(result)) => Ok(result),
@@ -136,21 +174,19 @@ impl Host<'_> {
     }
 
     fn went_well(&self, part: &Part, pass: Pass) {
-        if part.breaker.ok(pass)
-            && let Some(teller) = self.teller
-        {
-            let zone = self.zone.to_owned();
-            let _ = teller.notes.try_send(Note::BreakerClosed { zone, module: part.module });
+        let Some(teller) = self.teller else { return };
+        if part.breaker(teller.cohort).ok(pass) {
+            let (zone, cohort) = (self.zone.to_owned(), teller.cohort);
+            teller.tell(Note::BreakerClosed { zone, module: part.module, cohort });
         }
     }
 
     #[cold]
     fn failed(&self, part: &Part, pass: Pass, fault: Fault, why: String) {
         let Some(teller) = self.teller else { return };
-        if part.breaker.fault(pass, self.now_ms, fault) {
-            let zone = self.zone.to_owned();
-            // A full queue loses the story, not the effect.
-            let _ = teller.notes.try_send(Note::BreakerOpened { zone, module: part.module, fault, why });
+        if part.breaker(teller.cohort).fault(pass, self.now_ms, fault) {
+            let (zone, cohort) = (self.zone.to_owned(), teller.cohort);
+            teller.tell(Note::BreakerOpened { zone, module: part.module, cohort, fault, why });
         }
     }
 }

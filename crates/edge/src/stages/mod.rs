@@ -15,6 +15,7 @@ pub(crate) use host::{Host, StageError, Teller, what};
 pub(crate) use sabotage::{dawdle, strike};
 pub(crate) use shared::{Shared, UnitFault};
 
+use crate::cohort::Cohort;
 use firewall::Firewall;
 use seawall_guard::Breaker;
 use seawall_http::{Fields, View};
@@ -39,7 +40,9 @@ pub(crate) struct Part {
     pub module: Module,
     /// What the zone wants instead of the edge's or the module's own mode.
     mode: Option<FailMode>,
-    pub breaker: Breaker,
+    /// One for each cohort: a zone that did not change is the same in both, and what a candidate breaks around it must not
+    /// show beside the candidate.
+    breakers: [Breaker; 2],
     work: Work,
 }
 
@@ -87,7 +90,10 @@ pub(crate) type Faults = smallvec::SmallVec<[(names::Module, names::ModuleFault)
 pub(crate) struct StageFacts {
     /// What failed, at most one for each stage.
     pub faults: Faults,
+    /// By a rule or a ban.
     pub blocked: bool,
+    /// Modules that a rule says leave this request alone.
+    pub skip: ModuleSet,
     /// `Some(None)`: it was to be computed and could not be.
     pub score: Option<Option<u8>>,
     /// The rule that decided, and the last one that only noted.
@@ -117,7 +123,7 @@ pub(crate) fn compile(
     let mut add = |module: Module, work: Work| {
         let setting = zone.modules.get(module).unwrap_or_default();
         if !setting.off {
-            parts.push(Part { module, mode: setting.mode, breaker: Breaker::new(seed), work });
+            parts.push(Part::new(module, setting.mode, seed, work));
         }
     };
     if zone.always_https {
@@ -127,7 +133,7 @@ pub(crate) fn compile(
         let find = |name: &String| list(name).ok_or_else(|| CompileStages::NoList(name.clone()));
         add(Module::Bans, Work::Bans(zone.bans.iter().map(find).collect::<Result<_, _>>()?));
     }
-    let firewall = Firewall::compile(&zone.rules, list, limited)?;
+    let firewall = Firewall::compile(&zone.rules, seed, limited, list)?;
     if zone.bot.score || firewall.uses_score() {
         add(Module::Bot, Work::Bot);
     }
@@ -150,6 +156,11 @@ impl Stages {
         self.parts.is_empty()
     }
 
+    /// Forgets what stages did to a candidate: the next one begins with a clean slate.
+    pub(crate) fn forget_candidate(&self) {
+        self.parts.iter().for_each(|part| part.breaker(Cohort::Candidate).reset());
+    }
+
     /// The stage of a module, if the zone has it.
     pub(crate) fn part(&self, module: Module) -> Option<&Part> {
         self.parts.iter().find(|p| p.module == module)
@@ -161,15 +172,14 @@ impl Stages {
 
     /// Runs the stages that come before the route is known, the edge's own first.
     pub(crate) fn decide(&self, host: &Host<'_>, view: &View<'_>, facts: &mut StageFacts) -> Verdict {
-        let mut skip = ModuleSet::default();
         for part in host.shared.parts.iter().chain(&*self.parts) {
-            if matches!(part.work, Work::Headers) || skip.contains(part.module) {
+            if matches!(part.work, Work::Headers) {
                 continue;
             }
-            match part.decide(host, view, facts, &mut skip) {
+            match part.decide(host, view, facts) {
                 Verdict::Go => {}
                 stop => {
-                    facts.blocked = stop != Verdict::Redirect;
+                    facts.blocked = matches!(stop, Verdict::Banned | Verdict::Blocked { .. });
                     if stop == Verdict::Banned {
                         facts.note(Some(BANS.into()), names::SecurityAction::Block);
                     }
@@ -210,18 +220,26 @@ impl Stages {
 }
 
 impl Part {
-    /// The edge's own bans, before any zone's.
-    pub(crate) fn bans(lists: Box<[Arc<AddressSet>]>) -> Part {
-        Part { module: Module::Bans, mode: None, breaker: Breaker::new(0), work: Work::Bans(lists) }
+    fn new(module: Module, mode: Option<FailMode>, seed: u32, work: Work) -> Part {
+        Part { module, mode, breakers: [Breaker::new(seed), Breaker::new(seed)], work }
     }
 
-    fn decide(
-        &self,
-        host: &Host<'_>,
-        view: &View<'_>,
-        facts: &mut StageFacts,
-        skip: &mut ModuleSet,
-    ) -> Verdict {
+    /// The edge's own bans, before any zone's.
+    pub(crate) fn bans(lists: Box<[Arc<AddressSet>]>) -> Part {
+        Part::new(Module::Bans, None, 0, Work::Bans(lists))
+    }
+
+    /// What skips this stage while it fails.
+    #[inline]
+    pub(crate) fn breaker(&self, cohort: Cohort) -> &Breaker {
+        let [current, candidate] = &self.breakers;
+        match cohort {
+            Cohort::Current => current,
+            Cohort::Candidate => candidate,
+        }
+    }
+
+    fn decide(&self, host: &Host<'_>, view: &View<'_>, facts: &mut StageFacts) -> Verdict {
         if host.is_off(self.module) {
             return Verdict::Go;
         }
@@ -234,7 +252,7 @@ impl Part {
                 Ok(if banned { Verdict::Banned } else { Verdict::Go })
             }),
             Work::Bot => return bot::stage(self, host, view, facts),
-            Work::Firewall(firewall) => firewall.stage(self, host, view, facts, skip),
+            Work::Firewall(firewall) => firewall.stage(self, host, view, facts),
             Work::Headers => Some(Verdict::Go),
         };
         match verdict {

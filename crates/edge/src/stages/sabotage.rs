@@ -11,8 +11,8 @@ pub(crate) fn strike(sabotage: &Sabotage, live: &Live, zone: &Zone) -> Result<()
     if !sabotage.has_faults() {
         return Ok(());
     }
-    let since_ms = u64::try_from(live.shared.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let what = sabotage.fault(None, &zone.doc.name, |rule| zone.stages.has_rule(rule), since_ms);
+    let age_ms = live.shared.age_ms();
+    let what = sabotage.fault(None, &zone.doc.name, |rule| zone.stages.has_rule(rule), age_ms);
     what.map_or(Ok(()), inflict)
 }
 

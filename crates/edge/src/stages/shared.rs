@@ -1,22 +1,26 @@
 //! What the stages of all zones share: the model, the lists, the edge's own bans, what is turned off.
 
-use super::{Bot, Part};
-use crate::rollout::BOT_FEATURES;
+use super::{Bot, Part, what};
+use crate::cohort::Cohort;
+use crate::rollout::{BOT_FEATURES, Switch};
 use seawall_guard::{Guard, Sabotage};
 use seawall_human::{FeatureFile, Model};
 use seawall_model::{self as model, FailMode, Module};
 use seawall_ruleset::{AddressSet, ModuleSet};
-use seawall_snapshot::{Hash, Unit, UnitKind, Units, codec};
+use seawall_snapshot::{Hash, LimitFault, Measured, Unit, UnitKind, Units, codec};
+use seawall_sys::alloc::thread_allocated;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Settings of the edge as a whole, for one configuration.
 pub(crate) struct Shared {
     /// When it was compiled.
-    pub since: Instant,
-    /// Stages that run before every zone's own.
-    pub parts: Box<[Part]>,
+    since: Instant,
+    /// Stages that run before every zone's own, with the lists they were made of.
+    pub parts: Arc<[Part]>,
+    banned: Vec<Arc<AddressSet>>,
     pub bot: Option<Bot>,
     /// Turned off for every zone.
     pub off: ModuleSet,
@@ -30,7 +34,8 @@ impl Default for Shared {
     fn default() -> Shared {
         Shared {
             since: Instant::now(),
-            parts: Box::default(),
+            parts: Arc::new([]),
+            banned: Vec::new(),
             bot: None,
             off: ModuleSet::default(),
             zone_off: HashMap::new(),
@@ -60,32 +65,26 @@ impl Shared {
         let mut faults = Vec::new();
         for unit in units.of_kind(UnitKind::List) {
             let known = old.and_then(|o| o.lists.get(&unit.name)).filter(|(hash, _)| *hash == unit.hash);
-            match known.map_or_else(|| list(unit).map(|set| (unit.hash, set)), |known| Ok(known.clone())) {
+            match known.map_or_else(
+                || measured(unit, || list(unit)).map(|set| (unit.hash, set)),
+                |known| Ok(known.clone()),
+            ) {
                 Ok(list) => drop(shared.lists.insert(unit.name.clone(), list)),
                 Err(why) => faults.push(fault(unit, why)),
             }
         }
         for unit in units.of_kind(UnitKind::Module) {
-            if let Err(why) = shared.take_module(unit) {
+            if let Err(why) = measured(unit, || shared.take_module(unit)) {
                 faults.push(fault(unit, why));
             }
         }
-        if !edge.bans.is_empty() {
-            let found = edge
-                .bans
-                .iter()
-                .map(|name| shared.list(name).ok_or_else(|| format!("there is no list `{name}` to ban by")));
-            match found.collect::<Result<Box<[_]>, _>>() {
-                Ok(lists) => shared.parts = [Part::bans(lists)].into(),
-                Err(why) => {
-                    faults.push(UnitFault { kind: UnitKind::Edge, name: "edge".to_owned(), why });
-                }
-            }
+        if let Err(why) = shared.ban(&edge.bans, old) {
+            faults.push(UnitFault { kind: UnitKind::Edge, name: codec::EDGE.to_owned(), why });
         }
         let old_bot = old.and_then(|o| o.bot.as_ref());
         match units.get(UnitKind::Data, BOT_FEATURES) {
             None => shared.bot = bot_by_default(old_bot),
-            Some(unit) => match bot(unit, old_bot, sabotage) {
+            Some(unit) => match measured(unit, || bot(unit, old_bot, sabotage)) {
                 Ok(bot) => shared.bot = Some(bot),
                 Err(why) => faults.push(fault(unit, why)),
             },
@@ -112,18 +111,43 @@ impl Shared {
         self.zone_off.get(zone).copied().unwrap_or_default()
     }
 
-    /// A module's setting: its name alone for all zones, `ZONE/MODULE` for one.
+    /// How long it has been in use, or could have been, in milliseconds.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Forgets what stages did to a candidate.
+    pub(crate) fn forget_candidate(&self) {
+        self.parts.iter().for_each(|part| part.breaker(Cohort::Candidate).reset());
+    }
+
+    /// The edge's own bans. Where the lists are the same objects the stage is, too, with what it went through.
+    fn ban(&mut self, names: &[String], old: Option<&Shared>) -> Result<(), String> {
+        let find =
+            |name: &String| self.list(name).ok_or_else(|| format!("there is no list `{name}` to ban by"));
+        let lists = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let same = |old: &&Shared| {
+            old.banned.len() == lists.len() && old.banned.iter().zip(&lists).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        self.parts = match old.filter(same) {
+            Some(old) => old.parts.clone(),
+            None => [Part::bans(lists.as_slice().into())].into(),
+        };
+        self.banned = lists;
+        Ok(())
+    }
+
+    /// What a module's unit says: one of the configuration, or an operator's switch.
     fn take_module(&mut self, unit: &Unit) -> Result<(), String> {
         let setting = codec::decode_module(&unit.bytes).map_err(|fault| fault.to_string())?;
-        let (zone, name) = match unit.name.rsplit_once('/') {
-            Some((zone, name)) => (Some(zone), name),
-            None => (None, &*unit.name),
-        };
-        let module = Module::of_name(name).ok_or_else(|| format!("there is no module `{name}`"))?;
-        match zone {
-            Some(zone) if setting.off => self.zone_off.entry(zone.into()).or_default().insert(module),
-            Some(_) => {}
-            None => {
+        let switch = Switch::of_unit(&unit.name)
+            .ok_or_else(|| format!("`{}` names no module", unit.name.chars().take(80).collect::<String>()))?;
+        match switch {
+            Switch::Zone(zone, module) if setting.off => {
+                self.zone_off.entry(zone.into()).or_default().insert(module);
+            }
+            Switch::Edge(module) if setting.off => self.off.insert(module),
+            Switch::Configured(module) => {
                 if setting.off {
                     self.off.insert(module);
                 }
@@ -131,8 +155,41 @@ impl Shared {
                     *slot = setting.mode;
                 }
             }
+            Switch::Zone(..) | Switch::Edge(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Compiles a unit within the budget of its kind; a panic is the unit's fault alone.
+fn measured<T>(unit: &Unit, mut compile: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    let asked = thread_allocated();
+    let mut once = || {
+        let began = Instant::now();
+        let compiled = catch_unwind(AssertUnwindSafe(&mut compile));
+        let compiled =
+            compiled.unwrap_or_else(|panic| Err(format!("compiling it panicked: {}", what(&*panic))));
+        compiled.map(|compiled| (compiled, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)))
+    };
+    let (compiled, mut took_ms) = once()?;
+    let asked = thread_allocated().wrapping_sub(asked);
+    if took_ms > unit.kind.rules().compile_ms {
+        // The clock counts the time of others too: only what is too slow twice is too slow.
+        took_ms = took_ms.min(once()?.1);
+    }
+    within(unit, "compile_ms", took_ms).map_err(|fault| fault.to_string())?;
+    within(unit, "compile_bytes", asked).map_err(|fault| fault.to_string())?;
+    Ok(compiled)
+}
+
+fn within(unit: &Unit, field: &'static str, value: u64) -> Result<(), LimitFault> {
+    match unit.kind.measure(&unit.name, field, value) {
+        Measured::Fine => Ok(()),
+        Measured::Near(near) => {
+            tracing::warn!(%near, "a unit is near a limit");
+            Ok(())
+        }
+        Measured::Beyond(fault) => Err(fault),
     }
 }
 
