@@ -132,6 +132,11 @@ fn effects_are_told_in_plain_words() {
             &["lets the firewall fail closed for site02.test"],
         ),
         (base(), base().module("bot", off), &["turns the bot check off for every zone"]),
+        (base(), base().module("*/firewall", off), &["turns the firewall off for every zone"]),
+        (base(), base().module("site02.test/firewall", off), &["turns the firewall off for site02.test"]),
+        // Switched by hand, for every zone and for one.
+        (base(), base().module("*/bot", off), &["turns the bot check off for every zone"]),
+        (base(), base().module("site00.test/bot", off), &["turns the bot check off for site00.test"]),
         (base().module("bans", off), base(), &["turns bans on for every zone"]),
         (
             base(),

@@ -269,8 +269,14 @@ impl Effects {
     }
 
     pub(crate) fn module_everywhere(&mut self, name: &str, old: ModuleSetting, new: ModuleSetting) {
-        match Module::of_name(name) {
-            Some(module) => self.module(module, old, new, ""),
+        // An operator's switch names the zone before the module, or `*` for all of them.
+        let (zone, module) = match name.rsplit_once('/') {
+            Some(("*", module)) => ("", module),
+            Some((zone, module)) => (zone, module),
+            None => ("", name),
+        };
+        match Module::of_name(module) {
+            Some(module) => self.module(module, old, new, zone),
             None => self.unreadable(UnitKind::Module, name.to_owned()),
         }
     }
