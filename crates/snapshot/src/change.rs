@@ -289,7 +289,7 @@ impl Comparison {
             None => Some(ModuleSetting::default()),
         };
         match (read(self, &change.before), read(self, &change.after)) {
-            (Some(old), Some(new)) => self.effects.module_unit(&change.name, old, new),
+            (Some(old), Some(new)) => self.effects.module_everywhere(&change.name, old, new),
             _ => self.effects.unreadable(UnitKind::Module, change.name.to_string()),
         }
     }
