@@ -190,7 +190,8 @@ pub(crate) async fn run<B: RequestBody, S: Sink>(
     body: &mut B,
     sink: &mut S,
 ) -> Option<Tunnel> {
-    let (live, lot) = w.live_for(client.peer.ip(), &scratch.request);
+    let request = &scratch.request;
+    let (live, lot) = w.live_for(request, |live| whence(live, client, request).0);
     let mut facts = Facts { begun_ns: w.now_ns(), request_bytes: asked.head_bytes, lot, ..Facts::default() };
     facts.span = w.tracer.begin(&mut scratch.request.fields);
     name(w, &live, scratch);

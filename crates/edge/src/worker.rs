@@ -146,12 +146,17 @@ impl Worker {
         self.live.borrow().clone()
     }
 
-    /// The configuration for a request: the one in force, or for some the candidate beside it.
+    /// The configuration for a request: the one in force, or for some the candidate beside it. `client` finds out whose
+    /// request it is, by the configuration in force whichever it is then.
     #[inline]
-    pub(crate) fn live_for(&self, client: IpAddr, head: &RequestHead) -> (Rc<LiveRef>, Option<Lot>) {
+    pub(crate) fn live_for(
+        &self,
+        head: &RequestHead,
+        client: impl FnOnce(&LiveRef) -> IpAddr,
+    ) -> (Rc<LiveRef>, Option<Lot>) {
         let live = self.live();
         let Some(trial) = &*self.trial.borrow() else { return (live, None) };
-        let lot = trial.lot(client, head);
+        let lot = trial.lot(client(&live), head);
         (if trial.takes(lot) { trial.live.clone() } else { live }, Some(lot))
     }
 
