@@ -26,7 +26,7 @@ impl Site {
     fn text(listen: &str, origin: &Origin) -> String {
         let zone = "[[zone]]\nname = \"test\"\nhosts = [\"*\"]\n";
         format!(
-            "[edge]\nhttp = [{listen}]\n{zone}pool = [{{ name = \"app\", origins = [{{ url = \"{}\" }}] }}]\n",
+            "[edge]\nhttp = [{listen}]\n[edge.rollout]\nhold = \"100ms\"\nrequests = 10\n{zone}pool = [{{ name = \"app\", origins = [{{ url = \"{}\" }}] }}]\n",
             origin.url()
         )
     }
