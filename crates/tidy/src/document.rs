@@ -11,6 +11,10 @@ pub const WRITTEN_FROM_TABLES: &[&str] = &[
     "docs/access-log.md",
     "docs/errors.md",
     "docs/bot-features.md",
+    "docs/units.md",
+    "docs/timeline.md",
+    "docs/modules.md",
+    "docs/gates.md",
 ];
 
 /// What is missing, and links that lead nowhere.

@@ -8,6 +8,7 @@ pub mod document;
 pub mod layers;
 pub mod licence;
 pub mod manifest;
+pub mod proof;
 pub mod repository;
 pub mod source;
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
-use seawall_tidy::{Repository, document, layers, licence, manifest, source};
+use seawall_tidy::{Repository, document, layers, licence, manifest, proof, source};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -166,6 +166,16 @@ fn crates_built_in_two_versions_are_counted() {
 #[test]
 fn documents_are_there_and_their_links_lead_somewhere() {
     none(document::complaints(&HERE).unwrap());
+}
+
+#[test]
+fn tests_that_documents_name_exist_where_they_are_said_to() {
+    none(proof::tests(&HERE).unwrap());
+}
+
+#[test]
+fn paths_that_documents_name_lead_somewhere() {
+    none(proof::paths(&HERE).unwrap());
 }
 
 #[test]
