@@ -130,6 +130,8 @@ impl Shared {
             old.banned.len() == lists.len() && old.banned.iter().zip(&lists).all(|(a, b)| Arc::ptr_eq(a, b))
         };
         self.parts = match old.filter(same) {
+            // No stage where there is nothing to do: it would cost every zone a look, and its breaker could close them all.
+            _ if lists.is_empty() => [].into(),
             Some(old) => old.parts.clone(),
             None => [Part::bans(lists.as_slice().into())].into(),
         };
