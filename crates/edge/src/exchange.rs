@@ -316,7 +316,7 @@ async fn serve<B: RequestBody, S: Sink>(
     if let Some(sabotage) = &w.process.sabotage {
         stages::strike(sabotage, live, zone).map_err(|fault| Fail::page(500, fault.to_string()))?;
     }
-    if !zone.stages.is_empty() || !live.shared.parts.is_empty() {
+    if !zone.stages.is_idle(&live.shared) {
         let view = View { head: request, address, https };
         let verdict = zone.stages.decide(&host(w, live, zone), &view, &mut facts.stages);
         match verdict {

@@ -292,6 +292,12 @@ impl Edge {
         (runs.current, runs.candidate)
     }
 
+    /// Hash of all units that serve now, of the configuration itself and not of what is told of it.
+    #[must_use]
+    pub fn content(&self) -> seawall_snapshot::Hash {
+        self.process.live.load().units.hash()
+    }
+
     /// How long ago the slowest worker went round, in milliseconds. Seconds mean that one hangs and has no stand-in.
     #[must_use]
     pub fn heartbeat_age_ms(&self) -> u64 {

@@ -26,7 +26,7 @@ pub(crate) use table::Table;
 pub(crate) use zone::{Origin, OriginId, Pool, Route, Zone};
 
 use crate::cohort::Cohort;
-use crate::stages::{Part, Shared, UnitFault};
+use crate::stages::{Shared, UnitFault};
 use entry::Home;
 use load::{Job, Load};
 use seawall_http::h1::Limits;
@@ -330,28 +330,23 @@ impl Live {
         compiled.filter(|zone| zone.is_open(module)).map(|zone| zone.doc.name.clone()).collect()
     }
 
-    /// Whether a module is skipped for a zone, or for every zone, because it failed.
+    /// Whether a module is skipped for a zone because it failed.
     pub(crate) fn is_open(&self, zone: &str, module: model::Module) -> bool {
         let entry = self.zones.named(zone).and_then(|slot| self.zones.get(slot));
-        let of_all = |part: &Part| part.module == module && !part.breaker(Cohort::Current).is_closed();
         entry.and_then(|entry| entry.compiled()).is_some_and(|zone| zone.is_open(module))
-            || self.shared.parts.iter().any(of_all)
     }
 
     /// Opens the breaker of a module that does not come back, for the zone of a unit.
     pub(crate) fn trip(&self, unit: u64, module: model::Module, now_ms: u64) {
         let Some(zone) = self.by_unit(unit) else { return };
-        let of_all = self.shared.parts.iter().filter(|part| part.module == module);
-        for part in zone.stages.part(module).into_iter().chain(of_all) {
-            for cohort in [Cohort::Current, Cohort::Candidate] {
-                part.breaker(cohort).trip(now_ms);
-            }
+        let Some(part) = zone.stages.part(module) else { return };
+        for cohort in [Cohort::Current, Cohort::Candidate] {
+            part.breaker(cohort).trip(now_ms);
         }
     }
 
     /// Forgets what requests under it went through while it was a candidate. Looks at all zones.
     pub(crate) fn forget_candidate(&self) {
-        self.shared.forget_candidate();
         let compiled = self.zones.iter().filter_map(|(_, entry)| entry.compiled());
         compiled.for_each(|zone| zone.stages.forget_candidate());
     }

@@ -31,6 +31,8 @@ const BANS: &str = "bans";
 #[derive(Default)]
 pub(crate) struct Stages {
     parts: Box<[Part]>,
+    /// Nothing but bans, and no list of its own for them.
+    idle: bool,
     /// Of the names of its rules, for faults that drills tie to one.
     rules: Box<[Box<str>]>,
 }
@@ -129,10 +131,9 @@ pub(crate) fn compile(
     if zone.always_https {
         add(Module::Redirect, Work::Redirect);
     }
-    if !zone.bans.is_empty() {
-        let find = |name: &String| list(name).ok_or_else(|| CompileStages::NoList(name.clone()));
-        add(Module::Bans, Work::Bans(zone.bans.iter().map(find).collect::<Result<_, _>>()?));
-    }
+    // Also without lists of its own: the edge's are looked into here.
+    let find = |name: &String| list(name).ok_or_else(|| CompileStages::NoList(name.clone()));
+    add(Module::Bans, Work::Bans(zone.bans.iter().map(find).collect::<Result<_, _>>()?));
     let firewall = Firewall::compile(&zone.rules, seed, limited, list)?;
     if zone.bot.score || firewall.uses_score() {
         add(Module::Bot, Work::Bot);
@@ -146,14 +147,19 @@ pub(crate) fn compile(
     if zone.routes.iter().any(|r| !r.response_headers.is_empty()) {
         add(Module::ResponseHeaders, Work::Headers);
     }
-    Ok(Stages { parts: parts.into(), rules: zone.rules.iter().map(|r| r.name.as_str().into()).collect() })
+    let idle = parts.iter().all(|part| matches!(&part.work, Work::Bans(lists) if lists.is_empty()));
+    Ok(Stages {
+        parts: parts.into(),
+        idle,
+        rules: zone.rules.iter().map(|r| r.name.as_str().into()).collect(),
+    })
 }
 
 impl Stages {
     /// Whether there is nothing to run.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+    pub(crate) fn is_idle(&self, shared: &Shared) -> bool {
+        self.idle && shared.banned.is_empty()
     }
 
     /// Forgets what stages did to a candidate: the next one begins with a clean slate.
@@ -170,9 +176,9 @@ impl Stages {
         self.rules.iter().any(|r| &**r == name)
     }
 
-    /// Runs the stages that come before the route is known, the edge's own first.
+    /// Runs the stages that come before the route is known.
     pub(crate) fn decide(&self, host: &Host<'_>, view: &View<'_>, facts: &mut StageFacts) -> Verdict {
-        for part in host.shared.parts.iter().chain(&*self.parts) {
+        for part in &self.parts {
             if matches!(part.work, Work::Headers) {
                 continue;
             }
@@ -224,11 +230,6 @@ impl Part {
         Part { module, mode, breakers: [Breaker::new(seed), Breaker::new(seed)], work }
     }
 
-    /// The edge's own bans, before any zone's.
-    pub(crate) fn bans(lists: Box<[Arc<AddressSet>]>) -> Part {
-        Part::new(Module::Bans, None, 0, Work::Bans(lists))
-    }
-
     /// What skips this stage while it fails.
     #[inline]
     pub(crate) fn breaker(&self, cohort: Cohort) -> &Breaker {
@@ -247,8 +248,9 @@ impl Part {
             Work::Redirect => host.run(self, &mut facts.faults, || {
                 Ok(if view.https { Verdict::Go } else { Verdict::Redirect })
             }),
+            Work::Bans(lists) if lists.is_empty() && host.shared.banned.is_empty() => return Verdict::Go,
             Work::Bans(lists) => host.run(self, &mut facts.faults, || {
-                let banned = lists.iter().any(|l| l.contains(view.address));
+                let banned = host.shared.banned.iter().chain(lists).any(|l| l.contains(view.address));
                 Ok(if banned { Verdict::Banned } else { Verdict::Go })
             }),
             Work::Bot => return bot::stage(self, host, view, facts),

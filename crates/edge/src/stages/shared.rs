@@ -1,7 +1,6 @@
 //! What the stages of all zones share: the model, the lists, the edge's own bans, what is turned off.
 
-use super::{Bot, Part, what};
-use crate::cohort::Cohort;
+use super::{Bot, what};
 use crate::rollout::{BOT_FEATURES, Switch};
 use seawall_guard::{Guard, Sabotage};
 use seawall_human::{FeatureFile, Model};
@@ -18,9 +17,8 @@ use std::time::Instant;
 pub(crate) struct Shared {
     /// When it was compiled.
     since: Instant,
-    /// Stages that run before every zone's own, with the lists they were made of.
-    pub parts: Arc<[Part]>,
-    banned: Vec<Arc<AddressSet>>,
+    /// Banned from every zone.
+    pub banned: Vec<Arc<AddressSet>>,
     pub bot: Option<Bot>,
     /// Turned off for every zone.
     pub off: ModuleSet,
@@ -34,7 +32,6 @@ impl Default for Shared {
     fn default() -> Shared {
         Shared {
             since: Instant::now(),
-            parts: Arc::new([]),
             banned: Vec::new(),
             bot: None,
             off: ModuleSet::default(),
@@ -78,7 +75,7 @@ impl Shared {
                 faults.push(fault(unit, why));
             }
         }
-        if let Err(why) = shared.ban(&edge.bans, old) {
+        if let Err(why) = shared.ban(&edge.bans) {
             faults.push(UnitFault { kind: UnitKind::Edge, name: codec::EDGE.to_owned(), why });
         }
         let old_bot = old.and_then(|o| o.bot.as_ref());
@@ -116,26 +113,11 @@ impl Shared {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Forgets what stages did to a candidate.
-    pub(crate) fn forget_candidate(&self) {
-        self.parts.iter().for_each(|part| part.breaker(Cohort::Candidate).reset());
-    }
-
-    /// The edge's own bans. Where the lists are the same objects the stage is, too, with what it went through.
-    fn ban(&mut self, names: &[String], old: Option<&Shared>) -> Result<(), String> {
+    /// The edge's own bans. Each zone looks into them by its own stage: what fails in one is no other's.
+    fn ban(&mut self, names: &[String]) -> Result<(), String> {
         let find =
             |name: &String| self.list(name).ok_or_else(|| format!("there is no list `{name}` to ban by"));
-        let lists = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        let same = |old: &&Shared| {
-            old.banned.len() == lists.len() && old.banned.iter().zip(&lists).all(|(a, b)| Arc::ptr_eq(a, b))
-        };
-        self.parts = match old.filter(same) {
-            // No stage where there is nothing to do: it would cost every zone a look, and its breaker could close them all.
-            _ if lists.is_empty() => [].into(),
-            Some(old) => old.parts.clone(),
-            None => [Part::bans(lists.as_slice().into())].into(),
-        };
-        self.banned = lists;
+        self.banned = names.iter().map(find).collect::<Result<_, _>>()?;
         Ok(())
     }
 
