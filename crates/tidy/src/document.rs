@@ -15,6 +15,7 @@ pub const WRITTEN_FROM_TABLES: &[&str] = &[
     "docs/timeline.md",
     "docs/modules.md",
     "docs/gates.md",
+    "docs/drills.md",
 ];
 
 /// What is missing, and links that lead nowhere.
