@@ -16,7 +16,7 @@ pub fn modules() -> String {
          UPDATE_DOCS=1 cargo nextest run -p seawall-guard docs -->\n\n\
          A module is a guarded part of a request's way. What goes wrong in one stays in it: the edge contains panics and\n\
          errors, measures time and memory, and skips a module that keeps failing. A zone pays only for the modules it uses.\n\
-         They run in this order, but that the bans of `[edge]` come first of all:\n\n\
+         They run in this order:\n\n\
          | module | what it does | if it fails | why | time | memory |\n|---|---|---|---|---:|---:|\n",
     );
     for row in &MODULES {
@@ -77,7 +77,8 @@ fn breakers(out: &mut String) {
     let _ = write!(
         out,
         "\n## Breakers\n\n\
-         Each module of each zone has a breaker, and so have the edge's own bans. While it is open the module is skipped.\n\
+         Each module of each zone has a breaker. While it is open the module is skipped there. A change on its way has breakers of\n\
+         its own: what it breaks does not show beside it.\n\
          Faults are {faults}.\n\n\
          - It opens at {FAULTS_TO_OPEN} faults within {} s. Overruns of time must come within {} s, since a busy machine makes\n  \
          some. One overrun of {AT_ONCE} times the budget opens it at once.\n\
