@@ -14,7 +14,7 @@ use crate::text;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Its name, unique in the zone: what logs and block pages say.
+    /// Its name, unique in the zone: what logs say.
     pub name: String,
     /// Whether it is tried at all. Default true.
     #[serde(default = "text::yes", skip_serializing_if = "text::is_yes")]

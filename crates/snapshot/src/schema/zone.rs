@@ -411,7 +411,7 @@ pub(crate) static RULE: Table = Table {
             "name",
             Kind::Text,
             Required,
-            "Its name, unique in the zone: what the log and the block page say.",
+            "Its name, unique in the zone: what the log says.",
         ),
         key("enabled", Kind::Flag, Is("true"), "Whether it is tried at all."),
         key("methods", Kind::Texts, Words("any"), "Methods."),
