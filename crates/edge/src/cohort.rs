@@ -120,11 +120,9 @@ impl Default for Cells {
 }
 
 impl Cells {
-    /// Counts a request.
-    pub(crate) fn count(&self, facts: &Facts, lot: Lot, latency_us: u64) {
-        if let Some(lots) = self.lots.get(Spread::bucket(lot.0)) {
-            lots.inc();
-        }
+    /// Counts a request while nothing is on its way: what a gate must know of the time before, so that an error that is made
+    /// now and then anyway is no surprise.
+    pub(crate) fn count_calm(&self, facts: &Facts) {
         self.requests.inc();
         if let Some((code, _)) = &facts.error {
             match code {
@@ -133,10 +131,20 @@ impl Cells {
                 _ => {}
             }
         }
-        let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
-        let small = facts.stages.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;
-        self.module_faults.add(facts.stages.faults.len() as u64 - small);
-        self.overruns.add(small);
+        if !facts.stages.faults.is_empty() {
+            let late = |fault: &ModuleFault| matches!(fault, ModuleFault::Time);
+            let small = facts.stages.faults.iter().filter(|(_, fault)| late(fault)).count() as u64;
+            self.module_faults.add(facts.stages.faults.len() as u64 - small);
+            self.overruns.add(small);
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn count(&self, facts: &Facts, lot: Lot, latency_us: u64) {
+        if let Some(lots) = self.lots.get(Spread::bucket(lot.0)) {
+            lots.inc();
+        }
+        self.count_calm(facts);
         self.vote(facts, lot, latency_us);
         if facts.stages.blocked {
             self.blocked.inc();

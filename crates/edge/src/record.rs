@@ -80,6 +80,9 @@ pub(crate) fn write(
             Cohort::Current => current.count(facts, lot, latency_us),
             Cohort::Candidate => candidate.count(facts, lot, latency_us),
         }
+    } else {
+        let [current, _] = &*w.cohorts;
+        current.count_calm(facts);
     }
     w.metrics.in_flight.dec();
     w.metrics.observe(&record);

@@ -71,7 +71,9 @@ impl Trial {
             match driver.rehearse(&trial) {
                 Ok(expected) => {
                     let expected_change = plan.expected_change.max(expected);
-                    trial.progress = Progress::new(Plan { expected_change, ..plan }, driver.now_ms());
+                    let before = driver.process.sample(Cohort::Current);
+                    let plan = Plan { expected_change, ..plan };
+                    trial.progress = Progress::new(plan, driver.now_ms()).after(&before);
                 }
                 Err(Refusal { reasons, needs, .. }) => {
                     driver.drop_candidate(number, &reasons.join("; "));

@@ -8,7 +8,7 @@ use super::{Content, Driver, Proposal, check_artifact};
 use crate::live::Live;
 use seawall_guard::Guard;
 use seawall_model as model;
-use seawall_snapshot::{Change, Needed, UnitKind, UnitPrefix, Units, review};
+use seawall_snapshot::{Ack, Change, Needed, Unit, UnitKind, UnitPrefix, Units, review};
 use seawall_telemetry::timeline::{Event, Kind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +107,7 @@ impl Driver {
                 "the change leaves no zone at all, and that is not an order to remove everything",
             ));
         }
-        self.leave_out(&mut units);
+        self.leave_out(&mut units, &proposal.acks);
         self.differs(&units, &overlay)?;
         let reviewed = review(&self.current.units, &units);
         let effects: Vec<String> = reviewed.effects.iter().map(ToString::to_string).collect();
@@ -170,19 +170,30 @@ impl Driver {
         Err(Refusal { unchanged: reasons.is_empty(), reasons, ..Refusal::default() })
     }
 
-    /// Units that did harm before, and data files that fail a second check, stay out: their last version serves.
-    fn leave_out(&mut self, units: &mut Units) {
+    /// Units that did harm before, and data files that fail a second check or differ from the last version by more than
+    /// was acknowledged, stay out: their last version serves, and the rest of the change goes on.
+    fn leave_out(&mut self, units: &mut Units, acks: &[Ack]) {
         let history = self.store.as_ref().and_then(|s| s.history().ok()).unwrap_or_default();
         let checked = !self.without(Guard::BuildValidation);
+        let now_ms = self.now_ms();
         for change in self.current.units.changes(units) {
             let Some(unit) = &change.after else { continue };
             let quarantine = history.quarantined_units.get(&UnitPrefix(unit.hash.prefix()));
             let why = match quarantine {
                 Some(quarantine) => Err(format!("it is in quarantine: {}", quarantine.reason)),
-                None if unit.kind == UnitKind::Data && checked => check_artifact(&unit.name, &unit.bytes),
-                None => Ok(()),
+                None if unit.kind != UnitKind::Data => Ok(()),
+                None if checked => {
+                    check_artifact(&unit.name, &unit.bytes).and_then(|()| self.review_alone(unit, acks))
+                }
+                None => self.review_alone(unit, acks),
             };
             if let Err(why) = why {
+                if unit.kind == UnitKind::Data
+                    && let Some(finding) = self.intake.turned_out_bad(&unit.name, &unit.bytes, &why, now_ms)
+                    && !self.without(Guard::Pin)
+                {
+                    self.pinned(&finding);
+                }
                 match change.before {
                     Some(before) => drop(units.put(before)),
                     None => drop(units.remove(unit.kind, &unit.name)),
@@ -190,6 +201,17 @@ impl Driver {
                 self.kept(unit.kind, &unit.name, &why);
             }
         }
+    }
+
+    /// What one unit would change by itself, against what is acknowledged.
+    fn review_alone(&self, unit: &Arc<Unit>, acks: &[Ack]) -> Result<(), String> {
+        if self.current.number == 0 || self.without(Guard::RemovalCap) {
+            return Ok(());
+        }
+        let mut alone = self.current.units.clone();
+        alone.put(unit.clone());
+        let needs = seawall_snapshot::check(&review(&self.current.units, &alone), acks);
+        needs.map_err(|needs| needs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
     /// Compiles a change beside what serves. A unit that cannot be compiled keeps its last version, and `units` is then

@@ -4,7 +4,7 @@ use super::{Host, Part, StageFacts, Verdict};
 use crate::process::Note;
 use seawall_guard::{Breaker, Fault, Pass};
 use seawall_http::View;
-use seawall_model::{Budget, Module, Rule};
+use seawall_model::{Budget, Rule};
 use seawall_ruleset::{AddressSet, RuleFault, Ruleset, Verdict as Said};
 use seawall_telemetry::names::SecurityAction;
 use std::cell::Cell;
@@ -71,10 +71,6 @@ impl Firewall {
             Said::None => Some(Verdict::Go),
             Said::Skip { rule } => {
                 facts.skip = outcome.skip;
-                if outcome.skip.contains(Module::Bot) {
-                    // It ran before the rules, which may ask for the score; from here on it is as if it had not.
-                    facts.score = None;
-                }
                 facts.note(self.name(rule), SecurityAction::Skip);
                 Some(Verdict::Go)
             }

@@ -208,7 +208,8 @@ impl Stages {
         fields: &mut Fields,
         facts: &mut StageFacts,
     ) -> Result<(), Module> {
-        let Some(part) = self.part(module).filter(|_| !host.is_off(module)) else { return Ok(()) };
+        let runs = !host.is_off(module) && !facts.skip.contains(module);
+        let Some(part) = self.part(module).filter(|_| runs) else { return Ok(()) };
         let done = host.run(part, &mut facts.faults, || {
             for name in &edits.remove {
                 fields.remove_named(name.as_bytes());
