@@ -592,7 +592,7 @@ pub static FIELDS: &[Field] = &[
         name: "SecurityRuleID",
         kind: "string",
         standard: true,
-        doc: "Name of the rule or list that said so; absent like the action.",
+        doc: "Name of the rule that said so, or `bans`; absent like the action.",
         write: |v, r| {
             if let Some(security) = &r.security {
                 v.text(security.rule.as_bytes());
