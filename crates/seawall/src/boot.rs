@@ -38,7 +38,9 @@ pub fn boot(args: &SiteArgs, again: bool, sabotage: Option<&Sabotage>) -> Result
     let store = open(&data_dir);
     let newest = store.as_ref().and_then(|store| newest(store, &source(args), again, &timeline, sabotage));
     if let Some((number, units, edge)) = newest {
-        if let Some(Err(fault)) = store.as_ref().map(|s| s.update(|history| history.started(number, unix_ms()))) {
+        if let Some(Err(fault)) =
+            store.as_ref().map(|s| s.update(|history| history.started(number, unix_ms())))
+        {
             tracing::warn!(%fault, "it is not noted on disk which snapshot serves");
         }
         let site = Site { data_dir, edge, ..Site::default() };
@@ -54,11 +56,16 @@ pub fn boot(args: &SiteArgs, again: bool, sabotage: Option<&Sabotage>) -> Result
     };
     let mut units = codec::units_of(&loaded.site, &codec::DataFiles::default());
     for artifact in artifacts(&loaded.site) {
-        match artifact.content.and_then(|bytes| seawall_edge::check_artifact(artifact.name, &bytes).map(|()| bytes)) {
+        match artifact
+            .content
+            .and_then(|bytes| seawall_edge::check_artifact(artifact.name, &bytes).map(|()| bytes))
+        {
             Ok(bytes) => drop(units.insert(UnitKind::Data, artifact.name, bytes)),
             Err(why) => {
                 let text = format!("{why}; there is no earlier version, so the one that is built in serves");
-                timeline.tell(Event::new(Kind::ArtifactRefused, "check", text).unit(format!("data {}", artifact.name)));
+                timeline.tell(
+                    Event::new(Kind::ArtifactRefused, "check", text).unit(format!("data {}", artifact.name)),
+                );
             }
         }
     }
@@ -68,14 +75,20 @@ pub fn boot(args: &SiteArgs, again: bool, sabotage: Option<&Sabotage>) -> Result
         _ => format!("started from the configuration, which is snapshot {number}"),
     };
     timeline.tell(Event::new(Kind::Started, "start", text).snapshot(number));
-    Ok(Ready { site: loaded.site.clone(), boot: Boot { units, number, store, timeline }, loaded: Some(loaded) })
+    Ok(Ready {
+        site: loaded.site.clone(),
+        boot: Boot { units, number, store, timeline },
+        loaded: Some(loaded),
+    })
 }
 
 /// Where to listen while the configuration cannot be read: as the snapshot says that the edge will start with. `None`: there
 /// is none, or it is the command that is wrong.
 pub fn settings_without(args: &SiteArgs, refusal: &Refusal) -> Option<Loaded> {
     let (path, messages) = match refusal {
-        Refusal::Unreadable { path, .. } | Refusal::Invalid { path, .. } => (path.clone(), refusal.messages()),
+        Refusal::Unreadable { path, .. } | Refusal::Invalid { path, .. } => {
+            (path.clone(), refusal.messages())
+        }
         Refusal::Nothing | Refusal::Usage(_) => return None,
     };
     let beside = path.parent().unwrap_or(Path::new("")).join(Site::default().data_dir);
@@ -86,7 +99,14 @@ pub fn settings_without(args: &SiteArgs, refusal: &Refusal) -> Option<Loaded> {
     messages.iter().for_each(|message| tracing::error!("{message}"));
     tracing::error!(number, "the configuration cannot be used: starting with the last snapshot that served");
     let site = Site { data_dir, edge, ..Site::default() };
-    Some(Loaded { site, degraded: Vec::new(), refused_lists: Vec::new(), list_files: Vec::new(), problems: Vec::new(), file: Some((path, String::new())) })
+    Some(Loaded {
+        site,
+        degraded: Vec::new(),
+        refused_lists: Vec::new(),
+        list_files: Vec::new(),
+        problems: Vec::new(),
+        file: Some((path, String::new())),
+    })
 }
 
 /// The data files a site names, as they are now.
@@ -126,7 +146,10 @@ fn newest(
 ) -> Option<(u64, Units, Edge)> {
     let history = store.history().ok()?;
     if !again && history.source.as_deref().is_some_and(|of| of != source) {
-        tracing::info!(now = source, "another configuration than the snapshots here were made of: starting from it");
+        tracing::info!(
+            now = source,
+            "another configuration than the snapshots here were made of: starting from it"
+        );
         return None;
     }
     let (number, units) = if sabotage.is_some_and(|s| s.without(Guard::LastGood)) {
@@ -139,8 +162,17 @@ fn newest(
             timeline.tell(Event::new(Kind::Alert, "start", text).snapshot(*number));
         }
         for unit in &start.replaced {
-            let text = format!("{} {} serves in an earlier version or not at all: {}", unit.kind.name(), unit.name, unit.reason);
-            timeline.tell(Event::new(Kind::UnitKept, "quarantine", text).unit(format!("{} {}", unit.kind.name(), unit.name)));
+            let text = format!(
+                "{} {} serves in an earlier version or not at all: {}",
+                unit.kind.name(),
+                unit.name,
+                unit.reason
+            );
+            timeline.tell(Event::new(Kind::UnitKept, "quarantine", text).unit(format!(
+                "{} {}",
+                unit.kind.name(),
+                unit.name
+            )));
         }
         (start.manifest.number, start.units)
     };

@@ -79,11 +79,6 @@ impl Refusal {
 }
 
 impl Loaded {
-    /// Whether anything in it is an error.
-    pub fn has_errors(&self) -> bool {
-        self.problems.iter().any(Problem::is_error)
-    }
-
     /// Takes the degraded zones into the site, except those `served` already in an earlier version.
     pub fn admit_degraded(&mut self, served: &[String]) {
         let degraded = std::mem::take(&mut self.degraded);
@@ -214,16 +209,14 @@ fn usable(
         Some(ref site) if site.zones.is_empty() && parsed.degraded.is_empty() && parsed.has_errors() => {
             Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems })
         }
-        Some(site) if !wholly_bad => {
-            Ok(Loaded {
-                site,
-                degraded: parsed.degraded,
-                refused_lists: parsed.refused_lists,
-                list_files: parsed.list_files,
-                problems: parsed.problems,
-                file,
-            })
-        }
+        Some(site) if !wholly_bad => Ok(Loaded {
+            site,
+            degraded: parsed.degraded,
+            refused_lists: parsed.refused_lists,
+            list_files: parsed.list_files,
+            problems: parsed.problems,
+            file,
+        }),
         _ => Err(Refusal::Invalid { path: path.to_owned(), problems: parsed.problems }),
     }
 }

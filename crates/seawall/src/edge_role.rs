@@ -407,7 +407,9 @@ impl Process {
                     }
                 }
                 Ok(None) => {}
-                Err(_) => tracing::error!("loading the configuration failed badly; the one being served stays"),
+                Err(_) => {
+                    tracing::error!("loading the configuration failed badly; the one being served stays")
+                }
             }
         }
         self.orders.extend(self.edge.orders());
