@@ -57,7 +57,9 @@ fn review(page: &mut String) {
         "\nIt is asked for when more than {SHARE_PERCENT} % of a set comes or goes and the set had at least {SET_LEAST} rows, when\n\
          a set that had rows becomes empty, and when rows stand twice. The first snapshot has nothing to be compared with and\n\
          needs nothing. Content that is in quarantine is refused unless `quarantined=1` is acknowledged.\n\n\
-         `seawall snapshot diff` says beforehand what a change does.\n",
+         A data file that would need it and has none stays out alone, with an alert: its last version serves, and the rest of the\n\
+         change goes on. A change that leaves no zone at all is refused, whatever is acknowledged.\n\n\
+         `seawall snapshot apply` tells what the change does, `seawall snapshot diff` what an earlier one did.\n",
     );
 }
 

@@ -407,12 +407,7 @@ pub(crate) static RULE: Table = Table {
           Patterns are regular expressions found anywhere in the text (`^` and `$` bind them to its ends), without \
           back-references and look-around, so that they take linear time.",
     keys: &[
-        key(
-            "name",
-            Kind::Text,
-            Required,
-            "Its name, unique in the zone: what the log says.",
-        ),
+        key("name", Kind::Text, Required, "Its name, unique in the zone: what the log says."),
         key("enabled", Kind::Flag, Is("true"), "Whether it is tried at all."),
         key("methods", Kind::Texts, Words("any"), "Methods."),
         key("path", Kind::Text, Words("any"), "Pattern for the path, without the query."),
