@@ -56,7 +56,7 @@ fn review(page: &mut String) {
         page,
         "\nIt is asked for when more than {SHARE_PERCENT} % of a set comes or goes and the set had at least {SET_LEAST} rows, when\n\
          a set that had rows becomes empty, and when rows stand twice. The first snapshot has nothing to be compared with and\n\
-         needs nothing. Content that is in quarantine is refused unless `quarantined=1` is acknowledged.\n\n\
+         needs nothing. Content that is in quarantine is refused until its snapshot is deleted: `seawall snapshot delete N`.\n\n\
          A data file that would need it and has none stays out alone, with an alert: its last version serves, and the rest of the\n\
          change goes on. A change that leaves no zone at all is refused, whatever is acknowledged.\n\n\
          `seawall snapshot apply` tells what the change does, `seawall snapshot diff` what an earlier one did.\n",
@@ -147,7 +147,8 @@ fn after(page: &mut String) {
         page,
         "\n## Afterwards\n\n\
          A change that fails a gate is taken back at once. The verdict says what got worse, from what to what, at which stage,\n\
-         and what the change did; it is in the timeline and in `seawall snapshot show`. The same content may be proposed again.\n\n\
+         and what the change did; it is in the timeline and in `seawall snapshot show`. The same content is not tried again\n\
+         by itself; `seawall snapshot apply` orders it.\n\n\
          One that passes serves every request. It is on trial for {soak} minutes (`edge.rollout.soak`) and then *good*: a start\n\
          serves the newest good one. {keep} snapshots are kept (`edge.rollout.keep`). If the edge dies of a snapshot or of one\n\
          unit of it, that is quarantined and not served again.\n\n\
