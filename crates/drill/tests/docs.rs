@@ -7,6 +7,28 @@ use std::path::Path;
 
 use seawall_drill::DRILLS;
 
+/// Longest line of prose, in characters.
+const WIDTH: usize = 120;
+
+/// Breaks a text into lines; those after the first begin with `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut out = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        let chars = word.chars().count();
+        if length > 0 && length + 1 + chars > WIDTH {
+            let _ = write!(out, "\n{indent}");
+            length = indent.len();
+        } else if length > 0 {
+            out.push(' ');
+            length += 1;
+        }
+        out.push_str(word);
+        length += chars;
+    }
+    out
+}
+
 fn document() -> String {
     let mut page = String::from(
         "# Drills\n\n\
@@ -25,12 +47,17 @@ fn document() -> String {
     );
     for drill in DRILLS {
         let (whose, when) = (drill.replays.whose, drill.replays.when);
-        let _ = write!(
-            page,
-            "\n## `{}`: {}\n\n{whose}, {when}. {}\n\n\
-             - **Fault**: {}\n- **Load**: {}\n- **Observed**: {}\n- **Passes if**: {}\n",
-            drill.name, drill.title, drill.replays.story, drill.fault, drill.load, drill.observed, drill.pass
-        );
+        let story = wrapped(&format!("{whose}, {when}. {}", drill.replays.story), "");
+        let _ = write!(page, "\n## `{}`: {}\n\n{story}\n\n", drill.name, drill.title);
+        let points = [
+            ("Fault", drill.fault),
+            ("Load", drill.load),
+            ("Observed", drill.observed),
+            ("Passes if", drill.pass),
+        ];
+        for (name, text) in points {
+            let _ = writeln!(page, "{}", wrapped(&format!("- **{name}**: {text}"), "  "));
+        }
         for guard in drill.guards {
             let _ = writeln!(page, "- **Without** `{}`: {}.", guard.name, guard.without);
         }

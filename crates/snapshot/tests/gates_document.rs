@@ -73,7 +73,8 @@ fn rehearsal(page: &mut String) {
          - a module fails that does not fail now. This cannot be acknowledged.\n\
          - more than a few calls take more time or memory than modules may, and do not now. Nor can this.\n\
          - more than {percent} % of the requests, and at least {CHANGED_MIN}, end differently: blocked, let through, sent\n  \
-         elsewhere. If that is meant: `--acknowledge {name}=N`. A quarter more than N is borne, since recent requests move on.\n",
+         elsewhere. If that is meant: `--acknowledge {name}=N`.\n  \
+         A quarter more than N is borne, since recent requests move on.\n",
     );
 }
 
