@@ -48,7 +48,7 @@ impl Pattern {
         if text.len() as u64 > limits::PATTERN_BYTES.value {
             return Err(PatternFault::Long { bytes: text.len(), limit: limits::PATTERN_BYTES.value });
         }
-        if LIFTED.load(Ordering::Relaxed) {
+        if Pattern::limits_lifted() {
             return Pattern::compile_unbounded(text);
         }
         let compiled_bytes = usize::try_from(limits::PATTERN_COMPILED_BYTES.value).unwrap_or(usize::MAX);
@@ -59,6 +59,10 @@ impl Pattern {
     /// it is compiled. Only for the drill that shows what the limits are for.
     pub fn lift_limits() {
         LIFTED.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limits_lifted() -> bool {
+        LIFTED.load(Ordering::Relaxed)
     }
 
     /// Compiles whatever it is given, of any size: only for the drill that shows what the limits are for.
