@@ -93,8 +93,11 @@ fn what_was_in_hand_is_known_after_the_supervisor_became_a_newer_program_too() {
     let (code, _, err) = running.upgrade();
     assert_eq!(code, 0, "{err}");
     running.wait_for_log("the supervisor is the new program now");
-    assert!(matches!(get_from(running.http, "bad.test", "/"), Seen::Broken(_)));
-    eventually("the death on the timeline", || told(&running, "died").len() == 1);
+    eventually("the death on the timeline", || {
+        // The edge before, which is leaving, may take the first of them: its death is nobody's business any more.
+        let _ = get_from(running.http, "bad.test", "/");
+        !told(&running, "died").is_empty()
+    });
     let died = &told(&running, "died")[0];
     assert!(died.contains("in module firewall"), "{died}");
 }
