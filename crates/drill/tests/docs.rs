@@ -87,6 +87,7 @@ fn the_docs_for_everybody_name_every_drill() {
     let rows = under.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let mut named: Vec<&str> = rows.map(|(name, _)| name).filter(|name| !name.contains(' ')).collect();
     let mut there: Vec<&str> = DRILLS.iter().map(|drill| drill.name).collect();
-    (named.sort_unstable(), there.sort_unstable());
+    named.sort_unstable();
+    there.sort_unstable();
     assert_eq!(named, there);
 }

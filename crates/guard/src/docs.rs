@@ -44,7 +44,7 @@ fn modes(out: &mut String) {
     for mode in FailMode::ALL {
         let means = match mode {
             FailMode::Stale => {
-                "The module works on with its last good data. Today only `bot` has such data: the feature file before. \
+                "The module works on with its last good data. Today only `bot` has such data: the feature\n  file before. \
                  Without it, as open."
             }
             FailMode::Open => "The request goes on as if the module were not there.",
