@@ -61,7 +61,9 @@ impl Pattern {
         LIFTED.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn limits_lifted() -> bool {
+    /// Whether [`Pattern::lift_limits`] was called.
+    #[must_use]
+    pub fn limits_lifted() -> bool {
         LIFTED.load(Ordering::Relaxed)
     }
 
