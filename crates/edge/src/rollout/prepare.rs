@@ -11,7 +11,7 @@ use seawall_model as model;
 use seawall_snapshot::{Ack, Change, Needed, Unit, UnitKind, UnitPrefix, Units, review};
 use seawall_telemetry::timeline::{Event, Kind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest that loading a change may take: a million zones from scratch take less.
 const LOAD_WITHIN: Duration = Duration::from_secs(120);
@@ -71,8 +71,12 @@ impl Driver {
     pub(super) fn begin(&mut self, order: u64, proposal: Proposal) {
         self.at_hand = Some((order, None));
         self.kept.clear();
+        let began = Instant::now();
         match self.prepare(&proposal) {
-            Ok(prepared) => self.launch(order, proposal, prepared),
+            Ok(prepared) => {
+                self.process.registry.shared().change_prepare_ms.set(ms_since(began));
+                self.launch(order, proposal, prepared);
+            }
             Err(refusal) if refusal.unchanged => {
                 self.note_problems(&proposal);
                 self.end(Ended::new(order, Some(self.current.number), Outcome::Unchanged));
@@ -218,8 +222,10 @@ impl Driver {
     /// what the result really is.
     fn compile(&mut self, units: &mut Units) -> Result<Live, Refusal> {
         let (process, wanted) = (self.process.clone(), units.clone());
+        let began = Instant::now();
         let (live, faults) =
             bounded("load", LOAD_WITHIN, move || process.compile(&wanted)).map_err(Refusal::because)?;
+        self.process.registry.shared().change_compile_ms.set(ms_since(began));
         for fault in faults {
             self.kept(fault.kind, &fault.name, &fault.why);
         }
@@ -293,4 +299,8 @@ impl Driver {
         }
         self.trial = Trial::begin(self, order, proposal, prepared).map(Box::new);
     }
+}
+
+fn ms_since(began: Instant) -> i64 {
+    i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
