@@ -278,8 +278,9 @@ impl Driver {
         shared.canary_percent.set(0);
         shared.snapshot_candidate.set(0);
         shared.units_kept.set(i64::try_from(kept.len()).unwrap_or(i64::MAX));
-        self.end(Ended { effects, reasons: kept, ..Ended::new(order, Some(number), Outcome::Adopted) });
+        // Whoever sees that it ended sees what serves.
         self.tell_standing();
+        self.end(Ended { effects, reasons: kept, ..Ended::new(order, Some(number), Outcome::Adopted) });
     }
 
     /// Keeps on the disk what follows from adopting a candidate.

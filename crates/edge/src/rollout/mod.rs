@@ -370,21 +370,20 @@ impl Driver {
         }
         self.process.recorder.runs(self.current.number, 0);
         self.process.prepare_certificates(&live, None);
+        self.note_candidate(None);
         let at_hand = self.at_hand.take();
         let mut event = Event::new(Kind::Alert, "panic", why.to_owned());
-        if let Some((order, number)) = at_hand {
-            self.status
-                .lock()
-                .end(Ended { reasons: vec![why.to_owned()], ..Ended::new(order, number, Outcome::Failed) });
-            if let Some(number) = number {
-                event = event.snapshot(number);
-                self.drop_candidate(number, why);
-            }
+        if let Some((_, Some(number))) = at_hand {
+            event = event.snapshot(number);
+            self.drop_candidate(number, why);
         }
         self.tell(event);
-        self.status.lock().candidate = None;
-        self.note_candidate(None);
         self.tell_standing();
+        let mut status = self.status.lock();
+        status.candidate = None;
+        if let Some((order, number)) = at_hand {
+            status.end(Ended { reasons: vec![why.to_owned()], ..Ended::new(order, number, Outcome::Failed) });
+        }
     }
 
     fn without(&self, guard: Guard) -> bool {

@@ -11,7 +11,7 @@ use seawall_guard::Guard;
 use seawall_model::Module;
 use seawall_snapshot::UnitPrefix;
 use seawall_telemetry::timeline::{Event, Kind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,22 +27,27 @@ const BREAKERS_LOOK: Duration = Duration::from_secs(1);
 /// Longest that compiling the version before may take.
 const FALL_BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Panics of late: the unit, the snapshot it ran under, and when.
+/// Panics of late.
 #[derive(Default)]
-pub(super) struct Panics(Vec<(u64, u64, Instant)>);
+pub(super) struct Panics {
+    /// The unit, the snapshot it ran under, and when.
+    late: Vec<(u64, u64, Instant)>,
+    /// Units of which enough is known: requests that are under way go on to panic for a moment.
+    known: HashSet<u64>,
+}
 
 impl Panics {
     /// Counts one. How many there were of this unit under this snapshot within the window.
     fn count(&mut self, unit: u64, snapshot: u64, now: Instant) -> usize {
-        self.0.retain(|(.., at)| now.duration_since(*at) < PANIC_WINDOW);
-        if self.0.len() < PANICS_KEPT {
-            self.0.push((unit, snapshot, now));
+        self.late.retain(|(.., at)| now.duration_since(*at) < PANIC_WINDOW);
+        if self.late.len() < PANICS_KEPT && !self.known.contains(&unit) {
+            self.late.push((unit, snapshot, now));
         }
-        self.0.iter().filter(|(u, s, _)| (*u, *s) == (unit, snapshot)).count()
+        self.late.iter().filter(|(u, s, _)| (*u, *s) == (unit, snapshot)).count()
     }
 
     fn forget(&mut self, unit: u64) {
-        self.0.retain(|(u, ..)| *u != unit);
+        self.late.retain(|(u, ..)| *u != unit);
     }
 }
 
@@ -177,6 +182,7 @@ impl Driver {
             // The zone is as it was, so something else of the change is to blame.
             return self.fail(*trial, format!("{zone}: {reason}"));
         }
+        self.panics.known.insert(unit);
         self.quarantine_zone(zone, unit, &reason);
     }
 

@@ -21,6 +21,10 @@ const REHEARSE_WITHIN: Duration = Duration::from_secs(10);
 const FILL_WITHIN: Duration = Duration::from_secs(2);
 /// Zones that changed get made-up heads; more than this many are not rehearsed one by one.
 const MADE_UP_MAX: usize = 256;
+/// Hosts of one zone that get them.
+const MADE_UP_HOSTS: usize = 4;
+/// Zones that get them where none changed, or all that did are gone.
+const ANY_ZONES: usize = 4;
 
 /// What becomes of a request, as far as stages and routes decide it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,18 +193,19 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>,
     Run { fate, facts }
 }
 
-/// Heads for zones that changed, some for each of their first hosts; where none did, for any zones.
+/// Heads for zones that changed, some for each of their first hosts; where none is left to ask, for any zones.
 pub(crate) fn heads_for(live: &Live, changed: &[String]) -> Arc<[Recorded]> {
-    let any: Vec<String>;
-    let zones = if changed.is_empty() {
-        any = live.zones.iter().take(4).map(|(_, entry)| entry.name().to_owned()).collect();
-        &any
-    } else {
-        changed
-    };
+    let changed = heads_of(live, changed.iter().map(String::as_str));
+    if !changed.is_empty() {
+        return changed.into();
+    }
+    heads_of(live, live.zones.iter().take(ANY_ZONES).map(|(_, entry)| entry.name())).into()
+}
+
+fn heads_of<'z>(live: &Live, zones: impl Iterator<Item = &'z str>) -> Vec<Recorded> {
     let mut heads = Vec::new();
-    for zone in zones.iter().take(MADE_UP_MAX).filter_map(|name| live.named(name)) {
-        for host in zone.doc.hosts.iter().take(4) {
+    for zone in zones.filter_map(|name| live.named(name)).take(MADE_UP_MAX) {
+        for host in zone.doc.hosts.iter().take(MADE_UP_HOSTS) {
             let host = match host {
                 HostPattern::Exact(name) => name.to_string(),
                 HostPattern::Under(name) => format!("rehearsal.{name}"),
@@ -210,7 +215,7 @@ pub(crate) fn heads_for(live: &Live, changed: &[String]) -> Arc<[Recorded]> {
             heads.push(made_up(&host, "/index.html?rehearsal=1"));
         }
     }
-    heads.into()
+    heads
 }
 
 /// Runs work on a thread of its own and waits only so long. Work that hangs is left behind: there is no way to end a

@@ -202,6 +202,13 @@ impl Stand {
         self.checked()["number"].as_u64().unwrap()
     }
 
+    /// The same, where what serves changes by itself.
+    pub fn settled(&self) -> Value {
+        let told = || self.status()["current"]["content"] == self.edge.content().to_string();
+        eventually("what serves is told", told);
+        self.checked()
+    }
+
     /// What serves, compared with what is told and with what was kept on the disk.
     pub fn checked(&self) -> Value {
         let current = self.status()["current"].clone();
