@@ -164,6 +164,17 @@ impl Samples {
         percentile(&sorted, percent).map(|us| us as f64 / 1000.0)
     }
 
+    /// The 99th percentile of a typical second: the median over seconds, milliseconds. A machine that stops for a moment
+    /// does to one second what a dear request does to all of them.
+    #[must_use]
+    pub fn typical_p99_ms(&self) -> Option<f64> {
+        let (first, last) = self.span_ms()?;
+        let second = |from: u64| self.between(from, from + 1_000).latency_ms(99.0);
+        let mut all: Vec<f64> = (first..=last).step_by(1_000).filter_map(second).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied()
+    }
+
     /// From the first to the last intended time, milliseconds.
     #[must_use]
     pub fn span_ms(&self) -> Option<(u64, u64)> {
@@ -207,6 +218,16 @@ mod tests {
             assert_eq!(percentile(&sorted, percent), Some(expected));
         }
         assert_eq!(percentile(&[], 50.0), None);
+    }
+
+    #[test]
+    fn one_bad_second_is_not_typical() {
+        let at = |second: u64, n: u64| (0..n).map(move |i| second * 1_000_000 + i * 1_000);
+        let slow = |second: u64| if second == 3 { 900_000 } else { 5_000 };
+        let all =
+            (0..9).flat_map(|second| at(second, 100).map(move |us| sample(us, slow(second), Class::Ok)));
+        assert_eq!(Samples::new(all.collect()).typical_p99_ms(), Some(5.0));
+        assert_eq!(Samples::default().typical_p99_ms(), None);
     }
 
     #[test]

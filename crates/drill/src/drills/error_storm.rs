@@ -77,10 +77,10 @@ async fn play(scene: &mut Scene) -> Result<(), Fault> {
     let (calm, storm) = (all.between(began + 1_500, at - 500), all.between(at + 1_000, end));
     // Below this a p99 is the machine's own noise, not the edge's.
     let ratio = calm
-        .latency_ms(99.0)
-        .zip(storm.latency_ms(99.0))
+        .typical_p99_ms()
+        .zip(storm.typical_p99_ms())
         .map(|(before, during)| during.max(8.0) / before.max(8.0));
-    scene.check(Check::at_most("p99 in the storm, relative to before", 1.5, ratio, "×"));
+    scene.check(Check::at_most("p99 of a typical second in the storm, relative to before", 1.5, ratio, "×"));
     let per_request = |from: u64, to: u64, n: usize| {
         readings.growth(from, to, |r| r.cpu_seconds).map(|s| s / n.max(1) as f64)
     };
