@@ -33,6 +33,7 @@ CANARY_PERCENT = 50
 CANARY_LIMIT_S = 30.0
 # Half of the paths draw the candidate, give or take: 64 paths, four deviations.
 CANARY_SHARE = (0.25, 0.75)
+TROUBLES = ("breaker_opened", "rule_tripped", "module_off", "worker_stuck", "died")
 MISSES_MAX = 200  # the first time each of the paths is asked for, by several connections at once
 # What a browser sends, so that rules and score have something to look at. Nothing is to be compressed.
 FIELDS = (
@@ -160,6 +161,14 @@ class Variant:
         seen = candidate["requests"]
         return candidate["percent"], seen["candidate"], seen["candidate"] + seen["current"]
 
+    def troubles(self):
+        """How often the edge said that a module failed: one that is skipped would cost nothing."""
+        try:
+            lines = (self.path.parent / "data/timeline.jsonl").read_text().splitlines()
+        except OSError:
+            return 0  # before there was one
+        return sum(json.loads(line)["kind"] in TROUBLES for line in lines)
+
     def hold_canary(self):
         """Changes the file, if there is no candidate at its stage, and waits until there is."""
         if self.candidate()[0] == CANARY_PERCENT:
@@ -208,6 +217,7 @@ def cost(path, proxied):
                 run(1)
                 variant.warm = path
             held = variant.candidate() if variant.canary else None
+            troubles = variant.troubles()
             reached, cpu = bench.site.origin_requests(), processes.tree_cpu_s(variant.process.pid)
             seen = run(bench.seconds)
             cpu = processes.tree_cpu_s(variant.process.pid) - cpu
@@ -222,6 +232,8 @@ def cost(path, proxied):
             faults.append(f"only {reached} of {seen.requests} reached the origin")
         if not proxied and reached > MISSES_MAX:
             faults.append(f"{reached} of {seen.requests} reached the origin")
+        if variant.troubles() > troubles:
+            faults.append("a module failed meanwhile (timeline)")
         extra = {}
         if held:
             share, fault = held_share(held, variant.candidate())
