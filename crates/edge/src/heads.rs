@@ -6,7 +6,7 @@
 use parking_lot::Mutex;
 use seawall_http::{Known, RequestHead};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Heads kept by each worker, in number.
 const KEPT: usize = 256;
@@ -69,8 +69,13 @@ fn veil(head: &mut RequestHead, name: &[u8]) {
     }
 }
 
+/// Where made-up requests come from: TEST-NET-1, which is nobody's (RFC 5737), and an address like any visitor's, as lists
+/// of bogus networks hold the former.
+pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+pub(crate) const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
+
 /// A head made up for a host nobody asked for lately.
-pub(crate) fn made_up(host: &str, path: &str) -> Recorded {
+pub(crate) fn made_up(host: &str, path: &str, address: IpAddr) -> Recorded {
     let mut head = RequestHead {
         method_text: b"GET".to_vec(),
         target: path.as_bytes().to_vec(),
@@ -81,8 +86,7 @@ pub(crate) fn made_up(host: &str, path: &str) -> Recorded {
     head.fields.add(Known::UserAgent, b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36");
     head.fields.add(Known::Accept, b"text/html,application/xhtml+xml,*/*;q=0.8");
     head.fields.add(Known::AcceptEncoding, b"gzip, deflate, br, zstd");
-    // TEST-NET-1: nobody's address (RFC 5737).
-    Recorded { head, address: IpAddr::from([192, 0, 2, 1]), https: true }
+    Recorded { head, address, https: true }
 }
 
 #[cfg(test)]
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn credentials_are_kept_by_length_only_and_old_heads_make_room() {
         let heads = Heads::default();
-        let mut recorded = made_up("a.test", "/x?y=1");
+        let mut recorded = made_up("a.test", "/x?y=1", NOBODY);
         recorded.head.fields.push(b"Cookie", b"session=secret");
         recorded.head.fields.push(b"X-Kept", b"plain");
         for _ in 0..KEPT + 10 {
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn a_huge_head_is_passed_over() {
         let heads = Heads::default();
-        let mut recorded = made_up("a.test", "/");
+        let mut recorded = made_up("a.test", "/", NOBODY);
         recorded.head.fields.push(b"X-Long", &vec![b'a'; HEAD_BYTES]);
         heads.keep(&recorded.head, recorded.address, false);
         assert!(heads.all().is_empty());

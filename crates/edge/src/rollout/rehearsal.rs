@@ -1,7 +1,7 @@
 //! A candidate's stages run over recent heads, beside those in force, before any visitor meets it; and later on, where
 //! visitors are few, to fill a stage up.
 
-use crate::heads::{Recorded, made_up};
+use crate::heads::{NOBODY, Recorded, SOMEBODY, made_up};
 use crate::live::Live;
 use crate::recorder::Slot;
 use crate::stages::{Host, StageFacts, Verdict, what};
@@ -211,8 +211,8 @@ fn heads_of<'z>(live: &Live, zones: impl Iterator<Item = &'z str>) -> Vec<Record
                 HostPattern::Under(name) => format!("rehearsal.{name}"),
                 HostPattern::Any => "rehearsal.invalid".to_owned(),
             };
-            heads.push(made_up(&host, "/"));
-            heads.push(made_up(&host, "/index.html?rehearsal=1"));
+            heads.push(made_up(&host, "/", SOMEBODY));
+            heads.push(made_up(&host, "/index.html?rehearsal=1", NOBODY));
         }
     }
     heads
