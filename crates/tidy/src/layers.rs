@@ -38,7 +38,11 @@ pub const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("compress", "http", "whether to compress is read off the same heads"),
     ("human", "http", "features are measured on the same view"),
     ("ruleset", "http", "rules look at the one view of a request that every stage sees"),
-    ("seawall", "drill", "the program carries its drills; they see it from outside and name none of its crates"),
+    (
+        "seawall",
+        "drill",
+        "the program carries its drills; they see it from outside and name none of its crates",
+    ),
 ];
 
 /// Crates that must not be reached from a crate, by any way. Crates that do not exist yet are named too, so that the
