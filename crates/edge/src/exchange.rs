@@ -388,6 +388,7 @@ pub(crate) fn host<'a>(w: &'a Worker, live: &'a LiveRef, zone: &'a Zone) -> Host
         slot: Some(&w.slot),
         teller: Some(Teller { cohort: live.cohort, metrics: &w.metrics, notes: &w.process.notes }),
         sabotage: w.process.sabotage.as_deref(),
+        usage: seawall_sys::thread_usage(),
         excused: Cell::default(),
     }
 }

@@ -7,12 +7,12 @@
 //! Patterns match bytes: `.` is any byte but a line feed, `\w` and `(?i)` know ASCII only. Without Unicode tables a
 //! class such as `\w` is a hundred times smaller, and a header need not be UTF-8.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use crate::fault::PatternFault;
 use crate::limits;
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Memory for states a worker builds while it searches, in bytes. When it is full it starts over, and when that happens
 /// too often the search goes on without it.

@@ -20,7 +20,7 @@ mod inherit;
 pub mod recorder;
 mod spawn;
 
-pub use cpu::thread_cpu_ns;
+pub use cpu::{Usage, thread_cpu_ns, thread_usage};
 pub use inherit::{
     ClaimError, claim, claim_file, claim_tcp_listener, claim_unix_listener, claim_unix_stream,
 };

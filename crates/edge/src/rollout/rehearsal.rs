@@ -161,6 +161,7 @@ pub(crate) fn run(live: &Live, recorded: &Recorded, sabotage: Option<&Sabotage>,
         slot: Some(slot),
         teller: None,
         sabotage,
+        usage: seawall_sys::thread_usage(),
         excused: Cell::default(),
     };
     let view = View { head, address: recorded.address, https: recorded.https };

@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use seawall_guard::{Fault, Guard, Pass, Sabotage};
 use seawall_model::{FailMode, Module};
 use seawall_ruleset::ModuleSet;
+use seawall_sys::Usage;
 use seawall_sys::recorder::Slot;
 use seawall_telemetry::Metrics;
 use seawall_telemetry::names::ModuleFault;
@@ -38,6 +39,9 @@ pub(crate) struct Host<'a> {
     pub teller: Option<Teller<'a>>,
     /// In a drill.
     pub sabotage: Option<&'a Sabotage>,
+    /// What the thread had used when the stages began, where that is known: time spent waiting for a processor is held
+    /// against nobody.
+    pub usage: Option<Usage>,
     /// Time that is held against a part of the stage at work, and not against the whole of it.
     pub excused: Cell<Duration>,
 }
@@ -118,6 +122,7 @@ impl Host<'_> {
         let asked = seawall_sys::alloc::thread_allocated().wrapping_sub(allocated);
         let excused = self.excused.take();
         let budget = part.module.budget();
+        let took = if took.as_micros() > u128::from(budget.time_us) { self.held(took) } else { took };
         let over = |took: Duration| {
             let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             Fault::overrun(budget, took_us, asked)
@@ -142,6 +147,18 @@ impl Host<'_> {
             self.failed(part, pass, fault, why);
         }
         result
+    }
+
+    /// What of a time is held against the stage. On a machine with too much to do a thread waits for its turn, and a stage that
+    /// is well must not be skipped for it; a stage that sleeps or waits for something else is not well.
+    #[cold]
+    fn held(&self, took: Duration) -> Duration {
+        match (self.usage, seawall_sys::thread_usage()) {
+            (Some(before), Some(now)) if now.slept == before.slept => {
+                took.min(Duration::from_nanos(now.cpu_ns.saturating_sub(before.cpu_ns)))
+            }
+            _ => took,
+        }
     }
 
     fn contained<T>(
