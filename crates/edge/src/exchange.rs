@@ -1,7 +1,7 @@
 //! The way of a request: whose it is, what it asks, who answers it, and what is recorded of it.
 
 use crate::cached;
-use crate::cohort::Lot;
+use crate::cohort::{Cohort, Lot};
 use crate::fetch::{self, Fetched};
 use crate::h1::HeadFault;
 use crate::live::{Route, Zone};
@@ -179,6 +179,14 @@ pub(crate) struct Exchange<'a> {
     pub asked: Asked,
     /// The bot score, where the origin is to know it.
     pub score: Option<u8>,
+}
+
+impl Exchange<'_> {
+    /// The number of the candidate this runs under, where its zone is not as the one that serves.
+    pub(crate) fn apart(&self) -> Option<u64> {
+        let differs = || self.live.cohort == Cohort::Candidate && !self.w.serves(self.zone);
+        differs().then_some(self.live.snapshot)
+    }
 }
 
 /// Answers a request. A tunnel is returned for the connection to run once its response has gone.

@@ -3,7 +3,7 @@
 use crate::buffers::Buffers;
 use crate::cohort::{Cells, Cohort, Lot, Trial};
 use crate::exchange::Scratch;
-use crate::live::Live;
+use crate::live::{Live, Zone};
 use crate::process::Process;
 use crate::recorder::Slot;
 use crate::spans::Tracer;
@@ -158,6 +158,13 @@ impl Worker {
         let Some(trial) = &*self.trial.borrow() else { return (live, None) };
         let lot = trial.lot(client(&live), head);
         (if trial.takes(lot) { trial.live.clone() } else { live }, Some(lot))
+    }
+
+    /// Whether this very version of a zone is in force.
+    pub(crate) fn serves(&self, zone: &Zone) -> bool {
+        let live = self.live.borrow();
+        let entry = live.zones.named(&zone.doc.name).and_then(|slot| live.zones.get(slot));
+        entry.is_some_and(|entry| entry.unit().hash.prefix() == zone.unit)
     }
 
     /// Keeps a head for rehearsals.

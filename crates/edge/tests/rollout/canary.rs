@@ -195,6 +195,55 @@ fn what_a_candidate_breaks_does_not_show_beside_it() {
 }
 
 #[test]
+fn what_a_candidate_fetches_is_kept_from_those_beside_it() {
+    let cacheable = |body: &'static str| {
+        Origin::answering(move |_| {
+            let length = body.len();
+            format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {length}\r\n\r\n{body}")
+                .into()
+        })
+    };
+    let (right, wrong) = (cacheable("right"), cacheable("wrong"));
+    let rollout = "[edge.rollout]\nstages = [50]\nhold = \"1500ms\"\nquick_hold = \"20ms\"\nrequests = 5\n";
+    let everything = "[[zone.route]]\ncache = \"everything\"\n";
+    let text = |origin: &Origin| {
+        edge(rollout) + &zone("a.test", origin, "", everything).replace("cache = false", "cache = true")
+    };
+    let stand = Stand::start(Setup { workers: 2, ..Setup::of(text(&right)) });
+    assert_eq!(stand.visit("a.test", "/known", 1).text(), "right");
+    let order = stand.propose(Change::to(text(&wrong)));
+    at_percent(&stand, 50);
+    let mut visitor = stand.visitor();
+    // Which visitors meet it, each by a page of their own.
+    let mut pages: Vec<(String, String)> = Vec::new();
+    for n in 0..60 {
+        let path = format!("/page/{}", n % 20);
+        pages.push((path.clone(), visitor.visit("a.test", &path, n).text()));
+        assert_eq!(visitor.visit("a.test", &path, n).text(), pages[n].1, "the same visitor, the same answer");
+    }
+    for body in ["right", "wrong"] {
+        assert!(pages.iter().any(|(_, met)| met == body), "{body}");
+    }
+    let both = |path: &str| {
+        let met = |body: &str| pages.iter().any(|(p, met)| p == path && met == body);
+        met("right") && met("wrong")
+    };
+    assert!(
+        pages.iter().any(|(path, _)| both(path)),
+        "nobody got what the other group had fetched: {pages:?}"
+    );
+    let told = (0..40).map(|n| visitor.visit("a.test", "/known", n).text()).collect::<Vec<_>>();
+    assert!(told.iter().all(|body| body == "right"), "what is there is good enough for both: {told:?}");
+    // An operator sees it and goes back: nobody meets it any more.
+    stand.carry_out("/snapshot/rollback", &json!({ "to": 1 })).is("unchanged");
+    stand.ended(order).is("superseded");
+    let mut visitor = stand.visitor();
+    for (n, (path, _)) in pages.iter().enumerate() {
+        assert_eq!(visitor.visit("a.test", path, n).text(), "right", "{path}");
+    }
+}
+
+#[test]
 fn a_gate_that_is_blind_lets_nothing_pass() {
     let origin = Origin::echoing();
     let text = |n| edge(FAST) + &version("a.test", &origin, n);
