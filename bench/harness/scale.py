@@ -13,7 +13,8 @@ from .samples import Sample
 
 COUNT = 100_000
 START_LIMIT_S = 60.0
-SETTLE_S = 4.0  # after a start: the configuration is read again and compared, each second files are looked at
+SETTLE_LIMIT_S = 40.0
+IDLE_CORES = 0.05  # settled: the edge has used no more over two seconds
 STEADY_PER_SECOND = 400
 BASELINE_S = 8.0  # of the steady load alone
 AFTER_S = 1.0  # and so long after the change holds
@@ -90,6 +91,19 @@ class Many:
             raise RuntimeError("the edge outlived SIGKILL")
         return (ended - began) * 1e3, (ended - started_at(after)) * 1e3
 
+    def settle(self):
+        """Waits until nothing of a start or a change goes on: the configuration is read again after it, and compared."""
+        deadline = time.monotonic() + SETTLE_LIMIT_S
+        used = self.cpu_s()
+        while time.monotonic() < deadline:
+            time.sleep(2.0)
+            before, used = used, self.cpu_s()
+            if used - before < 2.0 * IDLE_CORES:
+                return
+
+    def cpu_s(self):
+        return processes.tree_cpu_s(self.instance.process.pid)
+
     def memory_kib(self):
         return pss_kib(self.edge())
 
@@ -139,19 +153,20 @@ def measure(bench, name):
     extra = {}
     with Many(bench, 1) as one:
         one.start()
-        bench.pause(SETTLE_S)
+        one.settle()
         alone = one.memory_kib()
     with Many(bench, COUNT) as many:
         extra["first"] = many.start()  # from the configuration, for want of a snapshot
-        bench.pause(SETTLE_S)
+        many.settle()
         many.instance.stop()
         extra["whole"] = many.start()
-        bench.pause(SETTLE_S)
+        many.settle()
         extra["zone_kib"] = (many.memory_kib() - alone) / COUNT
         extra["killed"], figure = many.kill_edge()
-        bench.pause(SETTLE_S)
+        many.settle()
         extra["zone_kib_killed"] = (many.memory_kib() - alone) / COUNT
         faults = _change(bench, many, extra)
+        many.settle()
         extra["zone_kib_changed"] = (many.memory_kib() - alone) / COUNT
         return Sample(figure, extra=extra, faults=faults)
 
