@@ -20,7 +20,7 @@ use seawall_net::tls::certs::{CertFiles, CertStore, Pair};
 use seawall_net::tls::dev;
 use seawall_net::tls::server::Acceptor;
 use seawall_net::tls::tickets::TicketKeys;
-use seawall_snapshot::{UnitKind, Units, codec};
+use seawall_snapshot::codec;
 use seawall_telemetry::access::{LogWriter, Output, Redaction};
 use seawall_telemetry::metrics::Certificate;
 use seawall_telemetry::timeline::Timeline;
@@ -85,7 +85,6 @@ pub enum StartError {
 pub struct Edge {
     process: Arc<Process>,
     log: Log,
-    reloading: parking_lot::Mutex<()>,
 }
 
 impl Edge {
@@ -154,31 +153,7 @@ impl Edge {
             });
         })
         .map_err(StartError::Thread)?;
-        Ok(Edge { process, log, reloading: parking_lot::Mutex::new(()) })
-    }
-
-    /// Puts another configuration in force, compiled beside the one that serves. Zones it leaves out because of an
-    /// error keep their last version; no connection of any kind is touched. Listening addresses, the number of
-    /// workers and cache sizes stay as they are.
-    pub fn reload(&self, site: model::Site, problems: Vec<model::Problem>) {
-        let _one_at_a_time = self.reloading.lock();
-        let errors = problems.iter().filter(|p| p.is_error()).count();
-        let mut units = codec::units_of(&site, &codec::DataFiles::default());
-        let live = self.process.live.load_full();
-        for name in problems.iter().filter(|p| p.is_error()).filter_map(|p| p.zone.as_deref()) {
-            if units.get(UnitKind::Zone, name).is_none()
-                && let Some(kept) = live.units.get(UnitKind::Zone, name)
-            {
-                tracing::error!(zone = name, "a zone has errors; its last version serves on");
-                units.put(kept.clone());
-            }
-        }
-        if let Some(log) = &*self.log.lock() {
-            log.set_output(output(&site.edge.log));
-        }
-        self.process.adopt_units(&units);
-        self.note_problems(&problems);
-        tracing::info!(zones = site.zones.len(), errors, "configuration reloaded");
+        Ok(Edge { process, log })
     }
 
     /// Hands in a change, which then takes its way: checked, rehearsed, given a growing share of the requests.
@@ -397,7 +372,6 @@ impl Process {
         Ok(process)
     }
 
-    /// Compiles a site and puts it in force; certificates first, so that no host is served without its own.
     /// Puts in force what the process starts with; there is nothing to compare it with yet.
     fn begin(&self, boot: &Boot) {
         self.recorder.runs(boot.number, 0);
@@ -407,26 +381,6 @@ impl Process {
             tracing::error!(unit = fault.name, why = fault.why, "a part of the configuration is left out");
         }
         let live = Arc::new(live);
-        self.prepare_certificates(&live, None);
-        self.took_over(&live);
-        if !faults.is_empty() {
-            self.registry.shared().config_last_load_ok.set(0);
-        }
-        self.adopt(live);
-    }
-
-    /// Compiles units and puts them in force at once.
-    fn adopt_units(&self, units: &Units) {
-        let (live, faults) = self.compile(units);
-        for fault in &faults {
-            tracing::error!(
-                unit = fault.name,
-                why = fault.why,
-                "a unit could not be compiled; its last version serves on, if there is one"
-            );
-        }
-        let live = Arc::new(live);
-        // First these, so that no host is served without its own.
         self.prepare_certificates(&live, None);
         self.took_over(&live);
         if !faults.is_empty() {

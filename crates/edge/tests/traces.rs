@@ -15,9 +15,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use seawall_edge::{Edge, Start};
+use seawall_edge::{Content, Edge, Proposal, Start};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Stages that are over in the blink of an eye.
+const HASTY: &str = "[edge.rollout]\nstages = [50]\nhold = \"10ms\"\nquick_hold = \"10ms\"\nrequests = 2\n";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
 /// Takes one HTTP/1 message with a Content-Length or none.
@@ -66,7 +68,7 @@ fn server(body: &'static str) -> (SocketAddr, Receiver<(String, Vec<u8>)>) {
 
 fn edge(data_dir: &Path, settings: &str, origin: SocketAddr) -> (Edge, SocketAddr) {
     let text = format!(
-        "data_dir = {data_dir:?}\n[edge.trace]\n{settings}\n[[zone]]\nname = \"site.test\"\nhosts = [\"*\"]\n\
+        "data_dir = {data_dir:?}\n[edge.trace]\n{settings}\n{HASTY}[[zone]]\nname = \"site.test\"\nhosts = [\"*\"]\n\
          pool = [{{ name = \"app\", origins = [{{ url = \"http://{origin}\" }}] }}]\n"
     );
     let parsed = seawall_snapshot::parse(&text, Path::new(""), &[]);
@@ -85,6 +87,24 @@ fn edge(data_dir: &Path, settings: &str, origin: SocketAddr) -> (Edge, SocketAdd
         sabotage: None,
     };
     (Edge::start(start).unwrap(), address)
+}
+
+/// Hands a configuration in and waits until it serves.
+fn adopt(edge: &Edge, site: seawall_model::Site) {
+    let content = Content::Site {
+        site: Box::new(site),
+        problems: Vec::new(),
+        refused_lists: Vec::new(),
+        artifacts: Vec::new(),
+    };
+    let cause = seawall_snapshot::Cause::new("operator", "a test");
+    let before = edge.content();
+    edge.propose(1, Proposal { content, cause, acks: Vec::new(), base: None, quick: true });
+    let end = std::time::Instant::now() + PATIENCE;
+    while edge.content() == before {
+        assert!(std::time::Instant::now() < end, "it is not adopted");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 fn get(edge: SocketAddr, fields: &str) {
@@ -223,10 +243,10 @@ fn what_is_not_sampled_is_passed_on_unchanged_until_a_reload_asks_for_it() {
 
     let text = format!(
         "data_dir = {:?}\n[edge.trace]\nendpoint = \"http://{collector}\"\nsample_percent = 0\nfollow_parent = true\n\
-         [[zone]]\nname = \"site.test\"\nhosts = [\"*\"]\npool = [{{ name = \"app\", origins = [{{ url = \"http://{origin}\" }}] }}]\n",
+         {HASTY}[[zone]]\nname = \"site.test\"\nhosts = [\"*\"]\npool = [{{ name = \"app\", origins = [{{ url = \"http://{origin}\" }}] }}]\n",
         dir.path()
     );
-    edge.reload(seawall_snapshot::parse(&text, Path::new(""), &[]).site.unwrap(), Vec::new());
+    adopt(&edge, seawall_snapshot::parse(&text, Path::new(""), &[]).site.unwrap());
     get(address, "");
     assert_eq!(traceparent(&asked.recv_timeout(PATIENCE).unwrap().0), None);
     get(address, &format!("traceparent: {}1\r\n", &PARENT[..PARENT.len() - 1]));

@@ -140,8 +140,9 @@ impl Ruleset {
     #[must_use]
     pub fn decide(&self, view: &View<'_>, score: Option<u8>, spend: &mut dyn FnMut(u32) -> bool) -> Outcome {
         let mut outcome = Outcome::default();
+        let path = view.path();
         for rule in &self.rules {
-            if !spend(rule.index) || !rule.tests.hold(view, score) {
+            if !spend(rule.index) || !rule.tests.hold(view, &path, score) {
                 continue;
             }
             let index = rule.index;
@@ -274,13 +275,13 @@ impl Tests {
 
     /// Whether all that is set holds. What is absent in the request matches no pattern, not even one that matches nothing.
     #[inline]
-    fn hold(&self, view: &View<'_>, score: Option<u8>) -> bool {
+    fn hold(&self, view: &View<'_>, path: &[u8], score: Option<u8>) -> bool {
         let head = view.head;
         self.score_below.is_none_or(|below| score.is_some_and(|score| score < below))
             && (self.methods.is_empty() || self.methods.iter().any(|method| **method == *head.method_text))
             && self.sources.as_ref().is_none_or(|set| set.contains(view.address))
             && self.list.as_ref().is_none_or(|set| set.contains(view.address))
-            && self.path.as_ref().is_none_or(|pattern| pattern.matches(head.path()))
+            && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
             && self.query.as_ref().is_none_or(|pattern| head.query().is_some_and(|q| pattern.matches(q)))
             && self
                 .user_agent

@@ -215,17 +215,15 @@ fn naive_holds(when: &When, view: &View<'_>, score: Option<u8>, lists: &[(&str, 
         head.fields.iter().any(same)
     };
     let text = String::from_utf8(head.target.clone()).unwrap();
-    let (path, query) = match text.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (text.as_str(), None),
-    };
+    let query = text.split_once('?').map(|(_, query)| query);
+    let path = view.path();
     let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&view.address));
     let mut all = Vec::new();
     if !when.methods.is_empty() {
         all.push(when.methods.iter().any(|m| m.as_bytes() == head.method_text));
     }
     if let Some(pattern) = &when.path {
-        all.push(naive_match(pattern, path.as_bytes()));
+        all.push(naive_match(pattern, &path));
     }
     if let Some(pattern) = &when.query {
         all.push(query.is_some_and(|q| naive_match(pattern, q.as_bytes())));

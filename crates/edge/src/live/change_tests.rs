@@ -321,7 +321,12 @@ fn what_leaves_service_is_freed_when_nobody_uses_it_and_its_places_in_the_metric
     drop(used);
     assert_eq!((retired.free(), retired.len()), (1, 0));
     // The slot is free: another zone gets it once the fresh ones are used up, and meanwhile its name is not shown.
-    assert!(!means.registry.expose().contains("\"gone\""), "{slot:?}");
+    // Threads that compiled it may still be about to let go of it.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while means.registry.expose().contains("\"gone\"") {
+        assert!(std::time::Instant::now() < end, "{slot:?}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

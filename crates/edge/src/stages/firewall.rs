@@ -157,6 +157,10 @@ impl<'a> Watch<'a> {
     }
 
     fn overrun(&self, took: Duration) -> Option<Fault> {
-        Fault::overrun(self.budget, u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 0)
+        let over = |took: Duration| {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            Fault::overrun(self.budget, took_us, 0)
+        };
+        over(took).and_then(|_| over(self.host.held(took)))
     }
 }

@@ -152,7 +152,7 @@ impl Host<'_> {
     /// What of a time is held against the stage. On a machine with too much to do a thread waits for its turn, and a stage that
     /// is well must not be skipped for it; a stage that sleeps or waits for something else is not well.
     #[cold]
-    fn held(&self, took: Duration) -> Duration {
+    pub(super) fn held(&self, took: Duration) -> Duration {
         match (self.usage, seawall_sys::thread_usage()) {
             (Some(before), Some(now)) if now.slept == before.slept => {
                 took.min(Duration::from_nanos(now.cpu_ns.saturating_sub(before.cpu_ns)))

@@ -84,7 +84,7 @@ fn a_zone_that_cannot_be_used_keeps_its_last_version_while_others_change() {
         (parsed.site.unwrap(), parsed.problems)
     };
     site.data_dir = seawall.dir.path().to_owned();
-    seawall.edge.reload(site, problems);
+    seawall.adopt(site, problems);
     assert_eq!((ask("one.test"), ask("two.test")), ("a".to_owned(), "b".to_owned()));
 }
 

@@ -1,7 +1,8 @@
 //! An edge in this process, clients and origins to put around it.
 
-use seawall_edge::{Edge, Start};
+use seawall_edge::{Content, Edge, Proposal, Start};
 use seawall_model::{Problem, Site};
+use seawall_snapshot::Cause;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -39,6 +40,7 @@ impl Seawall {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let (mut site, problems) = site(dir.path(), text);
         assert!(problems.is_empty(), "{problems:?}");
+        site.edge.rollout = hasty();
         change(&mut site);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (http, https, metrics) = (listener(), listener(), listener());
@@ -99,7 +101,45 @@ impl Seawall {
     pub fn reload(&self, text: &str) {
         let (mut site, problems) = site(self.dir.path(), text);
         site.edge.log.access = seawall_model::AccessFormat::Off;
-        self.edge.reload(site, problems);
+        self.adopt(site, problems);
+    }
+
+    /// The same with documents of one's own: through every stage, the shortest there are.
+    pub fn adopt(&self, mut site: Site, problems: Vec<Problem>) {
+        site.edge.rollout = hasty();
+        let order = self.edge.own_order().order;
+        let content = Content::Site {
+            site: Box::new(site),
+            problems,
+            refused_lists: Vec::new(),
+            artifacts: Vec::new(),
+        };
+        let cause = Cause::new("operator", "a test");
+        self.edge.propose(order, Proposal { content, cause, acks: Vec::new(), base: None, quick: true });
+        let mut ended = serde_json::Value::Null;
+        eventually("the change is over", || {
+            let mut stream = std::os::unix::net::UnixStream::connect(&self.admin).unwrap();
+            stream.write_all(b"GET /snapshot HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).unwrap();
+            let status: serde_json::Value =
+                serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+            ended = status["recent"].as_array().unwrap().iter().find(|e| e["order"] == order).cloned().into();
+            !ended.is_null()
+        });
+        assert!(ended["outcome"] == "adopted" || ended["outcome"] == "unchanged", "{ended:#}");
+    }
+}
+
+/// Stages that are over in the blink of an eye.
+fn hasty() -> seawall_model::Rollout {
+    let short = Duration::from_millis(10);
+    seawall_model::Rollout {
+        stages: vec![50],
+        hold: short,
+        quick_hold: short,
+        requests: 2,
+        ..Default::default()
     }
 }
 
