@@ -46,7 +46,7 @@ fmt: ## format the sources
 
 bench: ## measure Seawall beside its peers on this machine (bench/README.md)
 	@scripts/install bench
-	@echo "Building Seawall, optimised; then some 45 minutes (ARGS=\"--rounds 3 --seconds 2\": 20) with nothing else running, please."
+	@echo "Building Seawall, optimised; then some 65 minutes (ARGS=\"--rounds 3 --seconds 2\": 30) with nothing else running, please."
 	cargo build --release --locked --package seawall
 	bench/run $(ARGS)
 
