@@ -453,7 +453,8 @@ async fn read_head<S: Sink>(
         let parsed = parsed?;
         match response.status {
             101 => return Err(OriginFault::Malformed(seawall_http::Fault::Status).into()),
-            103 => {
+            // Where fields are edited, a response that nobody edits must not go before.
+            103 if x.route.doc.response_headers.is_empty() => {
                 let passed_on = sink.interim(103, &response.fields).await;
                 passed_on.map_err(|e| Attempt::Client(e.into()))?;
             }

@@ -14,8 +14,9 @@ const KEPT: usize = 256;
 pub(crate) const PER_SWEEP: u32 = 4;
 /// Largest head kept, in bytes of fields and target; longer ones are passed over.
 const HEAD_BYTES: usize = 8 * 1024;
-/// Fields whose values are nobody's business.
-const SECRET: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie", b"cf-access-jwt-assertion"];
+/// Words in the names of fields whose values are nobody's business: `Authorization`, `Cookie`, `X-Api-Key`, `CF-Access-JWT-…`.
+const SECRET: [&[u8]; 9] =
+    [b"auth", b"cookie", b"token", b"secret", b"session", b"passw", b"jwt", b"-key", b"credential"];
 
 /// A request as it came, to be run through stages again.
 #[derive(Clone, Debug)]
@@ -36,9 +37,7 @@ impl Heads {
             return;
         }
         let mut head = head.clone();
-        for name in SECRET {
-            veil(&mut head, name);
-        }
+        veil(&mut head);
         let mut kept = self.0.lock();
         if kept.len() >= KEPT {
             kept.pop_front();
@@ -52,20 +51,23 @@ impl Heads {
     }
 }
 
-/// Replaces what a field says by as many `x`.
-fn veil(head: &mut RequestHead, name: &[u8]) {
-    let values: Vec<usize> = head
+/// Replaces what secret fields say by as many `x`: their length stays, which is what rules may look at.
+fn veil(head: &mut RequestHead) {
+    let is_secret = |name: &[u8]| {
+        let name = name.to_ascii_lowercase();
+        SECRET.iter().any(|word| memchr::memmem::find(&name, word).is_some())
+    };
+    let secret: Vec<(Vec<u8>, usize)> = head
         .fields
         .iter()
-        .filter(|(_, n, _)| n.eq_ignore_ascii_case(name))
-        .map(|(_, _, v)| v.len())
+        .filter(|(_, name, _)| is_secret(name))
+        .map(|(_, name, value)| (name.to_vec(), value.len()))
         .collect();
-    if values.is_empty() {
-        return;
+    for (name, _) in &secret {
+        head.fields.remove_named(name);
     }
-    head.fields.remove_named(name);
-    for length in values {
-        head.fields.push(name, &vec![b'x'; length]);
+    for (name, length) in &secret {
+        head.fields.push(name, &vec![b'x'; *length]);
     }
 }
 
@@ -98,6 +100,8 @@ mod tests {
         let heads = Heads::default();
         let mut recorded = made_up("a.test", "/x?y=1", NOBODY);
         recorded.head.fields.push(b"Cookie", b"session=secret");
+        recorded.head.fields.push(b"X-API-Key", b"secret too");
+        recorded.head.fields.push(b"Cookie", b"another=secret");
         recorded.head.fields.push(b"X-Kept", b"plain");
         for _ in 0..KEPT + 10 {
             heads.keep(&recorded.head, recorded.address, true);
@@ -107,6 +111,7 @@ mod tests {
         let fields = &all[0].head.fields;
         let text = fields.iter().map(|(_, _, v)| String::from_utf8_lossy(v).into_owned()).collect::<Vec<_>>();
         assert!(text.contains(&"x".repeat(14)) && text.contains(&"plain".to_owned()), "{text:?}");
+        assert_eq!(fields.all(Known::Cookie).count(), 2);
         assert!(text.iter().all(|v| !v.contains("secret")));
     }
 

@@ -47,7 +47,6 @@ guards! {
     GateSilence "gate-silence" "fails a gate whose measurements are missing";
     LastGood "last-good" "starts with the newest good snapshot";
     Rehearsal "rehearsal" "runs a candidate over recent requests first";
-    TypedDocuments "typed-documents" "refuses null, blank and unknown fields";
 }
 
 impl Guard {

@@ -208,6 +208,64 @@ fn a_rule_that_takes_too_long_trips_alone() {
 }
 
 #[test]
+fn a_websocket_meets_the_same_modules_before_it_and_behind_it() {
+    // The key and its answer are those of RFC 6455 §1.3.
+    let origin = Origin::serving(|request, client| {
+        assert_eq!(request.field("x-asked"), Some("1"));
+        let score = request.field("cf-bot-score").unwrap_or("none");
+        client.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Heard: {score}\r\n\r\n"
+        ));
+        true
+    });
+    let tables = |rule: &str| {
+        format!(
+            "[zone.bot]\nscore = true\nheader = true\n{rule}[[zone.route]]\nrequest_headers = {{ set = {{ X-Asked = \"1\" }} }}\n\
+             response_headers = {{ set = {{ X-Told = \"1\" }} }}\n"
+        )
+    };
+    let block = "[[zone.rule]]\nname = \"all\"\naction = \"block\"\npath = \".\"\n";
+    let text = edge(FAST)
+        + &zone("well.test", &origin, "", &tables(""))
+        + &zone("blocked.test", &origin, "", &tables(block))
+        + &zone("before.test", &origin, "", &tables(""))
+        + &zone("behind.test", &origin, "", &tables(""));
+    let faults = json!([
+        { "module": "request_headers", "zone": "before.test", "what": "panic" },
+        { "module": "response_headers", "zone": "behind.test", "what": "error" },
+    ]);
+    let stand = Stand::start(Setup::of(text).sabotage(json!({ "faults": faults })));
+    let asks = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCF-Bot-Score: 98\r\n";
+    let open = |host: &str| stand.visitor().visit_with(host, "/socket", 1, asks);
+    let opened = open("well.test");
+    assert_eq!((opened.status, opened.field("x-told")), (101, Some("1")), "{}", opened.head);
+    assert!(opened.field("x-heard").unwrap().parse::<u8>().is_ok_and(|score| score != 98));
+    assert_eq!(open("blocked.test").status, 403);
+    for (host, module) in [("before.test", "request_headers"), ("behind.test", "response_headers")] {
+        for _ in 0..5 {
+            let refused = open(host);
+            assert_eq!(refused.status, 503, "{host}: {}", refused.head);
+            assert!(refused.text().contains(&format!("`{module}`")), "{host}: {}", refused.text());
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_before_a_response_whose_fields_are_edited() {
+    let origin = Origin::serving(|request, client| {
+        client.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX-Secret: 1\r\n\r\n");
+        client.send(crate::common::ok(request.path()));
+        true
+    });
+    let edits = "[[zone.route]]\nresponse_headers = { remove = [\"X-Secret\"] }\n";
+    let text = edge(FAST) + &zone("plain.test", &origin, "", "") + &zone("edited.test", &origin, "", edits);
+    let stand = Stand::start(Setup::of(text));
+    assert_eq!(stand.visit("plain.test", "/", 1).status, 103);
+    assert_eq!(stand.visit("edited.test", "/", 1).status, 200);
+}
+
+#[test]
 fn a_rule_that_skips_modules_skips_those_that_come_after_it() {
     let origin = Origin::echoing();
     let tables = "[[zone.rule]]\nname = \"past\"\naction = \"skip\"\nskip = [\"request_headers\", \"response_headers\"]\npath = \"^/past\"\n\
