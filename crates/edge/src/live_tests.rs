@@ -14,6 +14,7 @@ thread_local! {
         configs: Default::default(),
         registry: Arc::new(seawall_telemetry::Registry::new("test")),
         sabotage: None,
+        bench: crate::recorder::Slot::unseen(),
     });
 }
 

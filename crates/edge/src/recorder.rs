@@ -31,8 +31,8 @@ impl Recorder {
         self.memory.slot(seat).unwrap_or_else(Slot::unseen)
     }
 
-    /// The slot of whoever runs requests of a candidate that nobody made: one thread at a time, or one that hangs and the
-    /// next.
+    /// The slot of whoever compiles a change, and then runs requests of it that nobody made: one thread at a time, or one that
+    /// hangs and the next.
     pub(crate) fn bench(&self) -> Slot {
         self.of_seat(self.bench)
     }

@@ -23,7 +23,7 @@ use seawall_net::tls::tickets::TicketKeys;
 use seawall_snapshot::codec;
 use seawall_telemetry::access::{LogWriter, Output, Redaction};
 use seawall_telemetry::metrics::Certificate;
-use seawall_telemetry::timeline::Timeline;
+use seawall_telemetry::timeline::{Event, Kind, Timeline};
 use seawall_telemetry::{Layout, Registry};
 use std::collections::HashSet;
 use std::io;
@@ -320,11 +320,13 @@ impl Process {
             ttl_ms: crate::live::milliseconds(site.edge.resolver.ttl),
             stale_ms: crate::live::milliseconds(site.edge.resolver.stale),
         });
+        let recorder = Recorder::new(recorder, workers);
         let means = Arc::new(Means {
             resolver,
             configs: Default::default(),
             registry: registry.clone(),
             sabotage: sabotage.clone(),
+            bench: recorder.bench(),
         });
         let empty = model::Site { zones: Vec::new(), ..site.clone() };
         let (live, _) = Compiler { means: &means, old: None }
@@ -347,7 +349,7 @@ impl Process {
             data_dir: site.data_dir.clone(),
             connections_max: site.edge.limits.connections as usize,
             seats: Seats::new(workers),
-            recorder: Recorder::new(recorder, workers),
+            recorder,
             canary: ArcSwapOption::empty(),
             cohorts: parking_lot::Mutex::default(),
             heads: (0..workers).map(|_| Heads::default()).collect(),
@@ -378,7 +380,9 @@ impl Process {
         let (mut live, faults) = self.compile(&boot.units);
         live.snapshot = boot.number;
         for fault in &faults {
-            tracing::error!(unit = fault.name, why = fault.why, "a part of the configuration is left out");
+            let unit = format!("{} {}", fault.kind.name(), fault.name);
+            let text = format!("{unit} is left out: {}", fault.why);
+            self.timeline.tell(Event::new(Kind::UnitKept, "start", text).unit(unit));
         }
         let live = Arc::new(live);
         self.prepare_certificates(&live, None);

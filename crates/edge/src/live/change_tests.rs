@@ -371,6 +371,7 @@ fn of_more_zones_than_are_counted_one_by_one_the_first_by_name_are() {
         configs: Default::default(),
         registry: Arc::new(seawall_telemetry::Registry::new("test")),
         sabotage: None,
+        bench: crate::recorder::Slot::unseen(),
     });
     let mut units = base();
     for n in 0..1200 {

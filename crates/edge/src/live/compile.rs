@@ -1,6 +1,7 @@
 //! A zone's document compiled to what requests use.
 
 use super::zone::{Origin, OriginId, Pool, Route, Zone};
+use crate::recorder::Slot;
 use crate::stages::{self, Shared};
 use parking_lot::Mutex;
 use seawall_balance as balance;
@@ -22,6 +23,8 @@ pub(crate) struct Means {
     pub registry: Arc<Registry>,
     /// In a drill.
     pub sabotage: Option<Arc<Sabotage>>,
+    /// Where it is noted which zone is being compiled, should that kill the process.
+    pub bench: Slot,
 }
 
 /// Where a compiled zone belongs.
