@@ -423,3 +423,25 @@ fn an_answer_is_never_older_than_the_last_write_or_removal_whatever_the_tier() {
         close(store);
     }
 }
+
+#[test]
+fn a_removal_at_the_moment_a_write_is_done_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 0, 64 << 20);
+    block_on(async {
+        for round in 0..10_000u64 {
+            // A key anew each time: the index knows nothing of it until it is written.
+            let key = Key(u128::from(round));
+            store.insert(&key, store.seq(), meta("/"), Bytes::from_static(b"x")).unwrap();
+            // From before the write is begun until after it is done.
+            let (begun, wait) = (Instant::now(), Duration::from_nanos(round * 97 % 60_000));
+            while begun.elapsed() < wait {
+                std::hint::spin_loop();
+            }
+            store.remove(&key);
+            assert!(store.get(&key).await.is_none(), "round {round}");
+        }
+    });
+    assert!(store.flush(WAIT));
+    assert!(files(folder.path()).is_empty());
+}

@@ -155,7 +155,7 @@ impl Disk {
         let room = &self.room;
         let Some(queue) = room.queue(&slot) else { return };
         // With no room to wait in, the caller does it: what was removed must not come back.
-        if (room.files.may_have(&slot) || queue.has(&slot)) && !queue.submit(slot, Op::Delete) {
+        if queue.has_or(&slot, || room.files.may_have(&slot)) && !queue.submit(slot, Op::Delete) {
             room.files.delete(&slot);
         }
     }
@@ -176,7 +176,8 @@ impl Disk {
 
     /// Whether an entry is here, or is to be written. Without a look at the disk, so that it may yet turn out damaged.
     pub fn has(&self, slot: &Slot) -> bool {
-        self.room.files.may_have(slot) || self.room.queue(slot).is_some_and(|queue| queue.has_write(slot))
+        // In this order: see `Queue::has_or`.
+        self.room.queue(slot).is_some_and(|queue| queue.has_write(slot)) || self.room.files.may_have(slot)
     }
 
     /// Writes down a purge, soon.
@@ -204,7 +205,7 @@ impl Disk {
     async fn read(&self, slot: Slot) -> Option<Held> {
         let counters = &self.room.counters;
         let queue = self.room.queue(&slot)?;
-        if !self.room.files.may_have(&slot) && !queue.has(&slot) {
+        if !queue.has_or(&slot, || self.room.files.may_have(&slot)) {
             add(&counters.disk_misses, 1);
             return None;
         }

@@ -78,6 +78,17 @@ struct State {
     dead: bool,
 }
 
+impl State {
+    fn has(&self, slot: &Slot) -> bool {
+        self.writes(slot).is_some() || self.readers.contains_key(slot)
+    }
+
+    fn writes(&self, slot: &Slot) -> Option<u64> {
+        let doing = || self.doing.filter(|(doing, _)| doing == slot).map(|(_, seq)| seq);
+        self.pending.get(slot).map(|op| seq(slot, op)).or_else(doing)
+    }
+}
+
 impl Queue {
     /// Asks for an entry.
     pub fn read(&self, slot: Slot) -> Reading {
@@ -102,13 +113,14 @@ impl Queue {
         Reading::Wait(receive)
     }
 
-    /// Asks for a write, or for a deletion. Returns `false` if there is no room for it.
+    /// Asks for a write, or for a deletion. Returns `false` if there is no room for it. For a deletion of what the thread
+    /// has in hand, or is asked for, there always is: no one else can do it without being overtaken.
     pub fn submit(&self, slot: Slot, op: Op) -> bool {
         let mut state = self.state.lock();
         let len = len(&op);
         let full = match op {
             Op::Write(_) => state.bytes + len > WRITE_BYTES_MAX || state.pending.len() >= OPS_MAX,
-            Op::Delete => state.pending.len() >= OPS_MAX && !state.pending.contains_key(&slot),
+            Op::Delete => state.pending.len() >= OPS_MAX && !state.has(&slot),
         };
         if full || state.dead {
             return false;
@@ -136,16 +148,21 @@ impl Queue {
         self.writes(slot).is_some_and(|newest| newest > 0)
     }
 
-    /// Whether anything for this slot waits or is being done.
-    pub fn has(&self, slot: &Slot) -> bool {
-        self.writes(slot).is_some()
+    /// Whether anything for this slot waits or is being done, a read too, or else it is `filed`. The queue is asked first:
+    /// a write goes from here to the index, which has it before the queue forgets it. Asked the other way round, both
+    /// could say no while it does, and what is removed at that moment would come back.
+    pub fn has_or(&self, slot: &Slot, filed: impl FnOnce() -> bool) -> bool {
+        self.has(slot) || filed()
+    }
+
+    /// Whether anything for this slot waits or is being done, a read too.
+    fn has(&self, slot: &Slot) -> bool {
+        self.state.lock().has(slot)
     }
 
     /// The sequence of what will have been written last, 0 for a deletion; `None` if nothing is to be done.
     fn writes(&self, slot: &Slot) -> Option<u64> {
-        let state = self.state.lock();
-        let doing = || state.doing.filter(|(doing, _)| doing == slot).map(|(_, seq)| seq);
-        state.pending.get(slot).map(|op| seq(slot, op)).or_else(doing)
+        self.state.lock().writes(slot)
     }
 
     /// Appends purge records.
@@ -326,6 +343,36 @@ mod tests {
         assert_eq!(reads, READS_MAX);
         let deletions = (10_000..).take_while(|n| queue.submit(slot(*n), Op::Delete)).count();
         assert_eq!(deletions, OPS_MAX - room as usize - 1);
+    }
+
+    #[test]
+    fn a_write_that_ends_while_it_is_asked_for_is_not_missed() {
+        let queue = Queue::default();
+        queue.submit(slot(1), write(1, 1));
+        queue.stop();
+        assert!(matches!(queue.next(), Job::Do(at, Op::Write(_)) if at == slot(1)));
+        // The index does not have it yet; then the write ends.
+        let filed = || !matches!(queue.next(), Job::Stop);
+        assert!(queue.has_or(&slot(1), filed));
+        assert!(matches!(queue.next(), Job::Stop));
+        assert!(queue.has_or(&slot(1), || true) && !queue.has_or(&slot(1), || false));
+    }
+
+    #[test]
+    fn what_is_being_written_or_read_can_be_deleted_however_full_the_queue_is() {
+        let queue = Queue::default();
+        queue.submit(slot(1), write(1, 1));
+        assert!(matches!(queue.next(), Job::Do(at, Op::Write(_)) if at == slot(1)));
+        let Reading::Wait(mut answer) = queue.read(slot(2)) else { panic!() };
+        assert!(queue.has(&slot(2)) && !queue.has_write(&slot(2)));
+        assert!((10_000..).take_while(|n| queue.submit(slot(*n), Op::Delete)).count() == OPS_MAX);
+        assert!(queue.submit(slot(1), Op::Delete) && queue.submit(slot(2), Op::Delete));
+        assert!(!queue.submit(slot(3), Op::Delete));
+        assert!(matches!(queue.next(), Job::Read(at) if at == slot(2)));
+        let mut kept = false;
+        queue.answer(slot(2), Some(Held::Slice(Bytes::from_static(b"\x01"))), |_| kept = true);
+        assert!(!kept && answer.try_recv().unwrap().is_none());
+        assert!(!queue.has(&slot(3)));
     }
 
     #[test]
