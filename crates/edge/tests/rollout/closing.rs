@@ -32,11 +32,10 @@ fn a_zone_whose_requests_panic_falls_back_alone_after_three() {
     for host in ["b.test", "c.test"] {
         assert_eq!(version_of(&stand.visit(host, "/", 1)), Some(2), "{host} stays as new as it was");
     }
-    eventually("it is told", || stand.told("rolled_back").len() == 1);
+    stand.in_time("rolled_back", 1);
     let current = stand.settled();
     assert_eq!(current["number"], 3, "what serves now is a snapshot of its own");
-    let told = stand.told("unit_quarantined");
-    assert_eq!((told.len(), &told[0]["zone"]), (1, &json!("a.test")));
+    assert_eq!(stand.in_time("unit_quarantined", 1)[0]["zone"], "a.test");
     // The same file again advances the others, and leaves that unit where it is.
     let ended = stand.change(Change::to(text(&origin, 2, true)));
     assert!(ended.is("refused").said().contains("quarantine"), "{}", ended.said());
@@ -123,5 +122,5 @@ fn a_fault_of_what_carries_out_changes_leaves_no_candidate_and_costs_one_change(
     }
     stand.change(Change::to(text(&origin, 4, false))).is("adopted");
     assert_eq!(version_of(&stand.visit("a.test", "/", 1)), Some(4));
-    eventually("it is told", || stand.told("alert").len() == 2);
+    stand.in_time("alert", 2);
 }

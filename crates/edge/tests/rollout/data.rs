@@ -91,8 +91,7 @@ fn a_file_that_alternates_is_pinned_until_somebody_says_so_and_then_followed_at_
     stand.change(change(features(2))).is("adopted");
     stand.change(change(too_many_features(3)));
     assert_eq!(stand.status()["pinned"], json!(["bot-features"]));
-    let found = stand.told("artifact_pinned");
-    assert_eq!(found.len(), 1, "{found:?}");
+    let found = stand.in_time("artifact_pinned", 1);
     let said = found[0]["text"].as_str().unwrap();
     assert!(said.contains("bot-features alternates") && said.contains("about every"), "{said}");
     stand.change(change(features(4))).is("unchanged");

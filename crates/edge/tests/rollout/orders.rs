@@ -40,7 +40,7 @@ fn a_kill_switch_takes_the_place_of_a_long_rollout_which_follows_after() {
     assert_eq!(version_of(&stand.visit("a.test", "/", 1)), None);
     stand.carry_out("/module", &json!({ "name": "response_headers", "state": "on" })).is("adopted");
     assert_eq!(version_of(&stand.visit("a.test", "/", 1)), Some(2));
-    eventually("it is told", || stand.told("superseded").len() == 1);
+    stand.in_time("superseded", 1);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn going_back_drops_the_change_on_its_way_and_those_that_wait() {
     stand.checked();
     // What was good once is good again.
     assert_eq!(stand.status()["current"]["state"], "good");
-    eventually("it is told", || stand.told("rolled_back").len() == 1);
+    stand.in_time("rolled_back", 1);
 }
 
 #[test]

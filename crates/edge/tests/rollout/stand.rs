@@ -197,6 +197,17 @@ impl Stand {
         events.filter(|event| event["kind"] == kind).collect()
     }
 
+    /// The same, once there are so many: what is told is written by another thread.
+    pub fn in_time(&self, kind: &str, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        eventually(&format!("{kind} is told"), || {
+            events = self.told(kind);
+            events.len() >= count
+        });
+        assert_eq!(events.len(), count, "{events:#?}");
+        events
+    }
+
     /// Number of the snapshot that serves; what is told of it must be what serves.
     pub fn current(&self) -> u64 {
         self.checked()["number"].as_u64().unwrap()

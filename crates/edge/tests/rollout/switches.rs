@@ -40,8 +40,10 @@ fn a_module_is_switched_off_and_on_for_one_zone_and_for_all() {
         assert_eq!(ended.is("adopted").0["effects"], json!([format!("{what}{whom}")]));
     }
     stand.carry_out("/module", &switch("firewall", None, true)).is("unchanged");
-    eventually("it is told", || stand.told("module_off").len() == 2 && stand.told("module_on").len() == 2);
-    assert_eq!(stand.told("stage").len(), 8, "each by every stage");
+    stand.in_time("module_off", 2);
+    stand.in_time("module_on", 2);
+    // Each by every stage.
+    stand.in_time("stage", 8);
 }
 
 #[test]
