@@ -106,7 +106,9 @@ fn errors_under_a_candidate_take_it_back_within_seconds_and_only_its_share_met_t
     let lasted = *failed.last().unwrap() - failed[0];
     assert!(lasted < Duration::from_secs(5), "{lasted:?}");
     let during = met.statuses.iter().filter(|m| m.0 >= failed[0] && m.0 <= *failed.last().unwrap()).count();
-    assert!(failed.len() * 100 < during * 16, "{} of {during} at 10 %", failed.len());
+    // As many as chance gives of a tenth, and no more: four deviations, and the two ends, which failed by definition.
+    let chance = 0.1 * during as f64 + 4.0 * (0.09 * during as f64).sqrt() + 2.0;
+    assert!((failed.len() as f64) <= chance, "{} of {during} at 10 %", failed.len());
     // And nothing of it is left.
     assert_eq!(stand.checked()["number"], before["number"]);
     assert_eq!(stand.status()["candidate"], json!(null));
