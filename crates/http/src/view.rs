@@ -66,7 +66,8 @@ fn normal(path: &[u8]) -> Vec<u8> {
         normal.extend_from_slice(segment);
     }
     // What ends in a folder goes on ending in one.
-    if segments.is_empty() || decoded.ends_with(b"/") || decoded.ends_with(b"/.") || decoded.ends_with(b"/..") {
+    if segments.is_empty() || decoded.ends_with(b"/") || decoded.ends_with(b"/.") || decoded.ends_with(b"/..")
+    {
         normal.push(b'/');
     }
     normal
