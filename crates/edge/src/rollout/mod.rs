@@ -7,12 +7,13 @@
 //! | `queue` | what waits, and what goes first |
 //! | `source`, `artifacts`, `overlay` | what a change says: documents, data files, switches |
 //! | `prepare` | checks, compiling, publishing |
-//! | `rehearsal`, `canary` | trying it, adopting it, taking it back |
+//! | `rehearsal`, `canary`, `ending` | trying it, adopting it, taking it back |
 //! | `notes` | what workers tell: breakers, panics, units to blame |
 //! | `standing`, `status` | what is told of it all |
 
 mod artifacts;
 mod canary;
+mod ending;
 mod notes;
 mod overlay;
 mod prepare;
@@ -307,7 +308,7 @@ impl Driver {
     fn enqueue(&mut self, order: u64, proposal: Box<Proposal>) {
         let makes_way = self.trial.take_if(|trial| proposal.quick && !trial.is_quick());
         if let Some(trial) = makes_way {
-            let pointless = proposal.supersedes(trial.proposal());
+            let pointless = proposal.supersedes(&trial.proposal);
             let then = if pointless { "and this change is dropped" } else { "and this change follows it" };
             let text = format!("an order with short stages goes first, {then}");
             self.tell(Event::new(Kind::Superseded, "operator", text).snapshot(trial.number));
